@@ -1,0 +1,1 @@
+"""The ``pixelrefer`` command: everything that works without ROS."""

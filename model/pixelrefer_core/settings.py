@@ -1,0 +1,302 @@
+"""Every setting of the project: name, type, unit, default, range and help, written once.
+
+The YAML files, the ROS parameters, the tables in the documentation and ``--help`` are made from the
+dataclasses below. Architecture numbers are no settings: they come from a checkpoint's ``config.json``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
+from typing import Any, TypeVar, get_type_hints
+
+from .errors import SettingError
+
+Scalar = bool | int | float | str
+Group = TypeVar('Group')
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    unit: str = '',
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    live: bool = False,
+) -> Any:
+    """Declare one setting. ``live``: it may change while the node is active."""
+    metadata = {
+        'help': help,
+        'unit': unit,
+        'minimum': minimum,
+        'maximum': maximum,
+        'choices': choices,
+        'live': live,
+    }
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which model answers, and where it runs."""
+
+    path: str = setting(
+        'random-nano',
+        'checkpoint folder, hub repository in the local cache, or random-nano / random-2b / random-7b '
+        '(untrained weights of that size)',
+    )
+    device: str = setting('auto', 'auto, cpu, cuda or cuda:N; auto takes the first GPU')
+    dtype: str = setting(
+        'auto',
+        'precision; auto = bfloat16 (or float16) on a GPU, float32 on a CPU',
+        choices=('auto', 'float32', 'bfloat16', 'float16'),
+    )
+    compat: str = setting(
+        'fixed',
+        'official = upstream behaviour to the letter, faults included; fixed = faults mended',
+        choices=('fixed', 'official'),
+    )
+    threads: int = setting(0, 'CPU threads of the model; 0 = all cores', minimum=0, maximum=1024)
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How objects are followed from frame to frame."""
+
+    backend: str = setting('flow', 'tracker: flow needs no weights', choices=('flow',))
+    max_objects: int = setting(8, 'most objects tracked at once', minimum=1, maximum=64, live=True)
+    lost_after_s: float = setting(
+        2.0, 'hidden for longer than this = LOST', unit='s', minimum=0.0, maximum=3600.0, live=True
+    )
+    flow_height: int = setting(
+        240, 'rows at which optical flow is computed', unit='px', minimum=60, maximum=1080
+    )
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """The sliding window of object tokens that answers rest on."""
+
+    max_frames: int = setting(
+        16, 'object-frames kept per object', unit='frames', minimum=1, maximum=180, live=True
+    )
+    duration_s: float = setting(
+        30.0, 'object-frames older than this are dropped', unit='s', minimum=0.1, maximum=3600.0, live=True
+    )
+    sample_rate_hz: float = setting(
+        1.0,
+        'object tokens are made at this rate (the model was trained at 1 Hz)',
+        unit='Hz',
+        minimum=0.01,
+        maximum=30.0,
+        live=True,
+    )
+    minimum_area_px: int = setting(
+        16, 'masks smaller than this make no tokens', unit='px', minimum=1, maximum=100000, live=True
+    )
+    recent_frames: int = setting(
+        30, 'camera frames held so that a prompt may refer to one by stamp', unit='frames', minimum=1, maximum=300
+    )
+    recent_mb: int = setting(
+        128, 'memory of those frames at most', unit='MB', minimum=8, maximum=4096
+    )
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """Defaults of text decoding."""
+
+    max_new_tokens: int = setting(
+        128, 'longest answer', unit='tokens', minimum=1, maximum=2048, live=True
+    )
+    timeout_s: float = setting(
+        30.0, 'deadline of an answer, from the request', unit='s', minimum=0.1, maximum=3600.0, live=True
+    )
+
+
+@dataclass(frozen=True)
+class LimitSettings:
+    """What a single client may ask for."""
+
+    queued_queries: int = setting(
+        8, 'questions waiting at once; the next one is BUSY', minimum=1, maximum=1024
+    )
+    question_chars: int = setting(
+        2000, 'longest question', unit='characters', minimum=16, maximum=100000, live=True
+    )
+    question_objects: int = setting(
+        8, 'most objects in one question', minimum=1, maximum=64, live=True
+    )
+    image_pixels: int = setting(
+        33554432, 'largest image accepted, rows x columns', unit='px', minimum=4096, maximum=268435456
+    )
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How camera images reach the node."""
+
+    transport: str = setting('raw', 'message type of the image topic', choices=('raw', 'compressed'))
+    reliability: str = setting(
+        'best_effort',
+        'QoS of the image subscription; best_effort hears both kinds of publisher',
+        choices=('best_effort', 'reliable'),
+    )
+    timeout_s: float = setting(
+        2.0, 'no image for longer than this is a warning', unit='s', minimum=0.1, maximum=3600.0, live=True
+    )
+
+
+@dataclass(frozen=True)
+class PublishSettings:
+    """What the node publishes besides objects and answers."""
+
+    label_image: bool = setting(True, 'publish label_image while somebody listens', live=True)
+    status_rate_hz: float = setting(
+        1.0, 'rate of status and /diagnostics', unit='Hz', minimum=0.1, maximum=50.0
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of ``pixelrefer_node`` and of the ROS-free engine."""
+
+    autostart: bool = setting(True, 'configure and activate at start; false under a lifecycle manager')
+    model: ModelSettings = field(default_factory=ModelSettings)
+    tracker: TrackerSettings = field(default_factory=TrackerSettings)
+    window: WindowSettings = field(default_factory=WindowSettings)
+    generation: GenerationSettings = field(default_factory=GenerationSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    image: ImageSettings = field(default_factory=ImageSettings)
+    publish: PublishSettings = field(default_factory=PublishSettings)
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """Settings of ``camera_node``, which plays a clip as if it were a camera."""
+
+    source: str = setting('', 'folder of images, video file, or rosbag2 (folder or .mcap / .db3 file)')
+    topic: str = setting('', 'image topic inside a bag; empty = the only one')
+    rate_hz: float = setting(
+        0.0, 'frames per second; 0 = the pace of the source', unit='Hz', minimum=0.0, maximum=1000.0
+    )
+    folder_rate_hz: float = setting(
+        10.0, 'nominal rate of a folder of images, which carries none', unit='Hz', minimum=0.1, maximum=1000.0
+    )
+    loop: bool = setting(True, 'start again at the end; false = stop publishing')
+    stamps: str = setting(
+        'now',
+        'now = time of publication, source = stamps recorded in the source (first frame of a folder = 0)',
+        choices=('now', 'source'),
+    )
+    frame_id: str = setting('camera_optical_frame', 'tf frame written into the images')
+    encoding: str = setting('rgb8', 'encoding of the raw images', choices=('rgb8', 'bgr8', 'mono8'))
+    compressed: bool = setting(False, 'also publish image/compressed (JPEG)')
+    jpeg_quality: int = setting(90, 'quality of the JPEG', minimum=1, maximum=100)
+    reliability: str = setting('reliable', 'QoS of the publisher', choices=('best_effort', 'reliable'))
+    wait_for_subscriber: bool = setting(False, 'hold the first frame until somebody listens')
+
+
+@dataclass(frozen=True)
+class OverlaySettings:
+    """Settings of ``overlay_node``, which draws objects and answers on the image."""
+
+    reliability: str = setting(
+        'best_effort', 'QoS of the image subscription', choices=('best_effort', 'reliable')
+    )
+    history_frames: int = setting(
+        10, 'images held until their objects arrive', unit='frames', minimum=1, maximum=100
+    )
+    answer_s: float = setting(
+        8.0, 'how long an answer stays on the image', unit='s', minimum=0.0, maximum=600.0, live=True
+    )
+    opacity: float = setting(0.45, 'of the masks', minimum=0.0, maximum=1.0, live=True)
+
+
+@dataclass(frozen=True)
+class SettingInfo:
+    """One setting as others see it; ``name`` is dotted, as in a ROS parameter."""
+
+    name: str
+    type: type
+    default: Scalar
+    help: str
+    unit: str
+    minimum: float | None
+    maximum: float | None
+    choices: tuple[str, ...]
+    live: bool
+
+
+@cache
+def _hints(group: type) -> dict[str, Any]:
+    return get_type_hints(group)
+
+
+def describe(group: type, prefix: str = '') -> Iterator[SettingInfo]:
+    """Yield every setting of a settings class, depth first, in the order of its text."""
+    for item in fields(group):
+        kind = _hints(group)[item.name]
+        name = prefix + item.name
+        if is_dataclass(kind):
+            yield from describe(kind, name + '.')
+        else:
+            yield SettingInfo(name=name, type=kind, default=item.default, **item.metadata)
+
+
+def to_flat(settings: Any, prefix: str = '') -> dict[str, Scalar]:
+    """Return ``{dotted name: value}``."""
+    flat: dict[str, Scalar] = {}
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            flat.update(to_flat(value, prefix + item.name + '.'))
+        else:
+            flat[prefix + item.name] = value
+    return flat
+
+
+def with_values(settings: Group, values: Mapping[str, Scalar]) -> Group:
+    """Return ``settings`` with dotted names replaced and checked.
+
+    Raises :class:`SettingError` for an unknown name, a wrong type or a value outside its range.
+    """
+    known = {info.name: info for info in describe(type(settings))}
+    for name, value in values.items():
+        if name not in known:
+            raise SettingError(f'{name}: no such setting; known are {", ".join(known)}')
+        check(known[name], value)
+    return _with_checked(settings, values)
+
+
+def _with_checked(settings: Any, values: Mapping[str, Scalar]) -> Any:
+    changes: dict[str, Any] = {}
+    for item in fields(settings):
+        current = getattr(settings, item.name)
+        if is_dataclass(current):
+            inner = {
+                name.split('.', 1)[1]: value
+                for name, value in values.items()
+                if name.startswith(item.name + '.')
+            }
+            changes[item.name] = _with_checked(current, inner)
+        elif item.name in values:
+            changes[item.name] = _hints(type(settings))[item.name](values[item.name])
+    return replace(settings, **changes)
+
+
+def check(info: SettingInfo, value: Any) -> None:
+    """Raise :class:`SettingError` unless ``value`` fits the setting. An int serves where a float is asked."""
+    accepted = (int, float) if info.type is float else (info.type,)
+    if not isinstance(value, accepted) or (info.type is not bool and isinstance(value, bool)):
+        raise SettingError(f'{info.name} must be {info.type.__name__}, got {value!r}')
+    if info.choices and value not in info.choices:
+        raise SettingError(f'{info.name} must be one of {", ".join(info.choices)}, got {value!r}')
+    low, high = info.minimum, info.maximum
+    # Written so that NaN fails too.
+    if low is not None and not value >= low or high is not None and not value <= high:
+        unit = f' {info.unit}' if info.unit else ''
+        raise SettingError(f'{info.name} must lie in [{low:g}, {high:g}]{unit}, got {value!r}')

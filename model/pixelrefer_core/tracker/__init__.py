@@ -1,0 +1,1 @@
+"""Streaming trackers behind one protocol."""
