@@ -130,6 +130,9 @@ class LimitSettings:
     question_objects: int = setting(
         8, 'most objects in one question', minimum=1, maximum=64, live=True
     )
+    new_tokens: int = setting(
+        2048, 'longest answer that a request may ask for', unit='tokens', minimum=1, maximum=16384, live=True
+    )
     image_pixels: int = setting(
         33554432, 'largest image accepted, rows x columns', unit='px', minimum=4096, maximum=268435456
     )

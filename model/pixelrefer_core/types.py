@@ -258,15 +258,16 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class WorkerStatistics:
-    """Counters and rates of the device thread. Rates in Hz, latencies in seconds."""
+    """Counters and rates of the device thread. Rates in Hz, latencies and ages in seconds."""
 
     frames_offered: int
     frames_tracked: int
     frames_dropped: int
     frame_rate_hz: float
+    frame_age_s: float
     track_rate_hz: float
     track_latency_s: float
     queued_queries: int
     answers: int
     failures: int
-    counts_by_code: Mapping[int, int]
+    failures_by_code: Mapping[int, int]

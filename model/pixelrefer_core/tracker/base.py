@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ..types import Frame, MaskEstimate, Prompt
+from ..types import Frame, MaskArray, MaskEstimate, Prompt
 
 
 class Tracker(Protocol):
@@ -20,6 +20,10 @@ class Tracker(Protocol):
         prompt has been checked against ``frames[0]`` and carries an ``object_id``; an id already tracked
         is prompted anew. The other objects are not disturbed. Returns the new objects on ``frames[-1]``.
         """
+        ...
+
+    def segment(self, prompt: Prompt, frame: Frame) -> MaskArray:
+        """Return the mask of what a checked prompt points at on ``frame``, without tracking it."""
         ...
 
     def remove(self, object_ids: Sequence[str]) -> None:
