@@ -12,7 +12,7 @@ from .errors import InvalidImageError, InvalidRequestError, StaleImageError
 from .object_memory import ObjectMemory
 from .object_registry import ObjectRegistry
 from .prompting import checked_prompt
-from .questions import compose, question_of
+from .questions import compose, plain_text, question_of
 from .recent_frames import RecentFrames
 from .settings import Settings
 from .tracker.base import Tracker
@@ -169,13 +169,14 @@ class Engine:
         question, instruction = compose(query, question, count=len(objects), is_video=len(stamps_ns) > 1)
         vision_s = time.perf_counter() - start if query.visual_prompt is not None else 0.0
         before_s = time.perf_counter() - start
+        deliver = None if on_text is None else lambda text: on_text(plain_text(text))
         result = self.model.generate(
-            instruction, objects, options=options, on_text=on_text, should_stop=should_stop
+            instruction, objects, options=options, on_text=deliver, should_stop=should_stop
         )
         return Answer(
             query=query,
             question=question,
-            text=result.text,
+            text=plain_text(result.text).strip(),
             object_ids=query.object_ids,
             frame_stamps_ns=stamps_ns,
             frame_id=frame_id,
@@ -237,3 +238,22 @@ class Engine:
         if options.max_new_tokens > limit:
             raise InvalidRequestError(f'max_new_tokens is {options.max_new_tokens}; limits.new_tokens is {limit}')
         return replace(options, max_new_tokens=options.max_new_tokens or self.settings.generation.max_new_tokens)
+
+
+def build_engine(settings: Settings) -> Engine:
+    """Load the model and make the tracker that the settings name; the slow part of starting up.
+
+    Raises :class:`ModelError` when the weights cannot be loaded.
+    """
+    # Imported here: they bring torch.
+    from .checkpoint import load_model
+    from .tracker import create_tracker
+
+    model = settings.model
+    return Engine(
+        settings,
+        tracker=create_tracker(settings.tracker),
+        model=load_model(
+            model.path, device=model.device, dtype=model.dtype, compat=model.compat, threads=model.threads
+        ),
+    )

@@ -82,3 +82,12 @@ class WorkerMeter:
             failures=sum(self._failures.values()),
             failures_by_code=dict(self._failures),
         )
+
+
+def device_memory_bytes(device: str) -> int:
+    """Bytes that this process holds on an accelerator; 0 on a CPU."""
+    if not device.startswith('cuda'):
+        return 0
+    import torch
+
+    return torch.cuda.memory_allocated(device)

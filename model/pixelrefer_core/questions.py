@@ -7,6 +7,7 @@ the weights were tuned. Objects come first so that a second question about them 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from .errors import InvalidQuestionError, InvalidRequestError, QuestionTooLongError
 from .types import Query, QueryKind
@@ -57,6 +58,11 @@ def compose(query: Query, question: str, *, count: int, is_video: bool) -> tuple
     if query.horizon_s > 0:
         asked += f' Consider the next {query.horizon_s:g} seconds.'
     return question, f'{_introduction(count, medium)}\n{asked}'
+
+
+def plain_text(text: str) -> str:
+    """Return what a model wrote without control characters, which could act on a terminal; keep line breaks."""
+    return ''.join(char for char in text if char in '\n\t' or unicodedata.category(char)[0] != 'C')
 
 
 def _introduction(count: int, medium: str) -> str:

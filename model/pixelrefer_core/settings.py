@@ -200,7 +200,9 @@ class CameraSettings:
     compressed: bool = setting(False, 'also publish image/compressed (JPEG)')
     jpeg_quality: int = setting(90, 'quality of the JPEG', minimum=1, maximum=100)
     reliability: str = setting('reliable', 'QoS of the publisher', choices=('best_effort', 'reliable'))
-    wait_for_subscriber: bool = setting(False, 'hold the first frame until somebody listens')
+    wait_for_subscribers: int = setting(
+        0, 'hold the first frame until so many listen to the images', minimum=0, maximum=100
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""Start pixelrefer_node and overlay_node on a camera.
+
+Parameters come from config/pixelrefer.yaml, or from params_file; an argument that is given overrides its parameter.
+
+    ros2 launch pixelrefer_ros pixelrefer.launch.py image:=/camera/color/image_raw model:=/path/to/checkpoint
+"""
+
+import os
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch_ros.actions import Node
+
+SHARE = get_package_share_directory('pixelrefer_ros')
+# Launch argument -> parameter of pixelrefer_node; an empty argument leaves the parameter alone.
+OVERRIDES = {
+    'model': 'model.path',
+    'tracker': 'tracker.backend',
+    'device': 'model.device',
+    'image_transport': 'image.transport',
+    'reliability': 'image.reliability',
+    'autostart': 'autostart',
+}
+
+
+def _nodes(context):
+    given = context.launch_configurations
+    overrides = {name: given[argument] for argument, name in OVERRIDES.items() if given[argument]}
+    if 'autostart' in overrides:
+        overrides['autostart'] = overrides['autostart'].lower() == 'true'
+    parameters = [given['params_file'], overrides, {'use_sim_time': given['use_sim_time'].lower() == 'true'}]
+    remappings = [('image', given['image']), ('image/compressed', given['image'] + '/compressed')]
+    common = {'package': 'pixelrefer_ros', 'namespace': given['namespace'], 'output': 'screen'}
+    return [
+        Node(executable='pixelrefer_node', parameters=parameters, remappings=remappings, **common),
+        Node(executable='overlay_node', parameters=parameters[:1], remappings=remappings, **common),
+    ]
+
+
+def generate_launch_description():
+    """Describe the two nodes."""
+    arguments = {
+        'image': ('image', 'image topic of the camera'),
+        'params_file': (os.path.join(SHARE, 'config', 'pixelrefer.yaml'), 'parameters of all nodes'),
+        'namespace': ('', 'namespace of the nodes'),
+        'use_sim_time': ('false', 'follow /clock'),
+        **{name: ('', f'overrides parameter {parameter}') for name, parameter in OVERRIDES.items()},
+    }
+    return LaunchDescription([
+        # Large best-effort images are lost without it; a profile of your own is left alone.
+        SetEnvironmentVariable(
+            'FASTDDS_DEFAULT_PROFILES_FILE',
+            os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE') or os.path.join(SHARE, 'config', 'fastdds_shm.xml'),
+        ),
+        *[
+            DeclareLaunchArgument(name, default_value=default, description=text)
+            for name, (default, text) in arguments.items()
+        ],
+        OpaqueFunction(function=_nodes),
+    ])

@@ -1,0 +1,239 @@
+"""A small client for robots' programs: objects in, typed answers out, errors as exceptions.
+
+    from pixelrefer_ros.client import PixelReferClient
+
+    with PixelReferClient() as robot:
+        robot.wait_until_ready()
+        robot.add_object('cup', box=(310, 200, 80, 90))
+        print(robot.describe('cup').text)
+        print(robot.ask(['cup'], 'Is <object1> empty?').text)
+
+The blocking calls belong into a thread of your own, never into an executor's callback; there, await the futures of
+:meth:`PixelReferClient.call_async` on your own node's executor.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import rclpy
+from geometry_msgs.msg import Point32
+from pixelrefer_core.errors import (
+    NotReadyError,
+    PixelReferError,
+    RequestTimeoutError,
+)
+from pixelrefer_ros import qos
+from pixelrefer_ros.conversions import to_duration, to_image
+from pixelrefer_ros.msg import (
+    NodeStatus,
+    ObjectAnswer,
+    ObjectPrompt,
+    RegionMask,
+    TrackedObject,
+)
+from pixelrefer_ros.srv import (
+    AddObjects,
+    AskObjects,
+    DescribeObject,
+    GetObjects,
+    PredictEvent,
+    RemoveObjects,
+)
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import RegionOfInterest
+from std_msgs.msg import Header
+
+_SERVICES = {
+    'add_objects': AddObjects,
+    'remove_objects': RemoveObjects,
+    'get_objects': GetObjects,
+    'describe_object': DescribeObject,
+    'ask_objects': AskObjects,
+    'predict_event': PredictEvent,
+}
+# What the answer may take beyond the node's own deadline: discovery and transport.
+GRACE_S = 10.0
+
+
+def make_prompt(
+    object_id: str = '',
+    *,
+    label: str = '',
+    box: Sequence[float] | None = None,
+    points: Sequence[Sequence[float]] = (),
+    point_labels: Sequence[bool] = (),
+    mask: np.ndarray | None = None,
+) -> ObjectPrompt:
+    """Make a prompt. ``box``: x, y, width, height in pixels; ``points``: (x, y); ``mask``: (H, W), non-zero = object."""
+    prompt = ObjectPrompt(object_id=object_id, label=label, point_labels=list(point_labels))
+    if box is not None:
+        prompt.kind |= ObjectPrompt.KIND_BOX
+        x, y, width, height = (int(value) for value in box)
+        prompt.box = RegionOfInterest(x_offset=x, y_offset=y, width=width, height=height)
+    if len(points):
+        prompt.kind |= ObjectPrompt.KIND_POINTS
+        prompt.points = [Point32(x=float(x), y=float(y)) for x, y in points]
+    if mask is not None:
+        prompt.kind |= ObjectPrompt.KIND_MASK
+        prompt.mask = to_image(np.where(mask, 255, 0).astype(np.uint8), Header(), 'mono8')
+    return prompt
+
+
+def error_of(response: Any) -> PixelReferError | None:
+    """The exception that a response's ``error_code`` stands for, or None."""
+    if not response.error_code:
+        return None
+    kinds = {int(kind.code): kind for kind in PixelReferError.__subclasses__()}
+    return kinds.get(response.error_code, PixelReferError)(response.error_msg)
+
+
+class PixelReferClient:
+    """Talks to one node. Without ``node`` it makes one, in a context of its own, and spins it on a thread.
+
+    ``namespace``: where the services live ('' = relative to the node). ``timeout_s``: of calls that do no answering.
+    """
+
+    def __init__(self, *, node: Node | None = None, namespace: str = '', timeout_s: float = GRACE_S) -> None:
+        self.timeout_s = timeout_s
+        self._own: tuple[rclpy.Context, SingleThreadedExecutor, threading.Thread] | None = None
+        self.node = node or self._spin_own_node()
+        prefix = f'{namespace.rstrip("/")}/' if namespace else ''
+        self._clients = {
+            name: self.node.create_client(kind, prefix + name) for name, kind in _SERVICES.items()
+        }
+        self._status = NodeStatus(reason='no status has arrived: is the node running?')
+        self._status_changed = threading.Condition()
+        self.node.create_subscription(NodeStatus, prefix + 'status', self._on_status, qos.latched())
+
+    def __enter__(self) -> PixelReferClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the client's own node and thread; a node that was given stays."""
+        if self._own is not None:
+            context, executor, thread = self._own
+            self._own = None
+            context.try_shutdown()
+            thread.join(5.0)
+            executor.shutdown(timeout_sec=1.0)
+            self.node.destroy_node()
+
+    @property
+    def status(self) -> NodeStatus:
+        """The node's last heartbeat."""
+        return self._status
+
+    def wait_until_ready(self, timeout_s: float = 120.0) -> NodeStatus:
+        """Block until the node is active and sees images. Raises :class:`NotReadyError` with its reason."""
+        with self._status_changed:
+            if not self._status_changed.wait_for(lambda: self._status.ready, timeout_s):
+                raise NotReadyError(f'not ready after {timeout_s:g} s: {self._status.reason}')
+        return self._status
+
+    def add_object(self, object_id: str = '', **prompt: Any) -> str:
+        """Track an object, pointed at as in :func:`make_prompt`; return its id."""
+        return self.add_objects([make_prompt(object_id, **prompt)])[0]
+
+    def add_objects(self, prompts: Sequence[ObjectPrompt], *, replace_existing: bool = False) -> list[str]:
+        """Track several objects, all or none; return their ids."""
+        request = AddObjects.Request(prompts=list(prompts), replace_existing=replace_existing)
+        return list(self.call('add_objects', request).object_ids)
+
+    def remove_objects(self, object_ids: Sequence[str] = ()) -> list[str]:
+        """Stop tracking; no ids = every object."""
+        response = self.call('remove_objects', RemoveObjects.Request(object_ids=list(object_ids)))
+        return list(response.removed_object_ids)
+
+    def get_objects(self, object_ids: Sequence[str] = ()) -> list[TrackedObject]:
+        """The objects as they stand."""
+        return list(self.call('get_objects', GetObjects.Request(object_ids=list(object_ids))).objects.objects)
+
+    def get_masks(self, object_ids: Sequence[str] = ()) -> list[RegionMask]:
+        """The masks of the visible objects."""
+        request = GetObjects.Request(object_ids=list(object_ids), include_masks=True)
+        return list(self.call('get_objects', request).masks)
+
+    def describe(self, object_id: str, instruction: str = '', *, timeout_s: float = 30.0) -> ObjectAnswer:
+        """Describe a tracked object."""
+        request = DescribeObject.Request(
+            object_id=object_id, instruction=instruction, timeout=to_duration(timeout_s)
+        )
+        return self._answer('describe_object', request, timeout_s)
+
+    def ask(self, object_ids: Sequence[str], question: str, *, timeout_s: float = 30.0) -> ObjectAnswer:
+        """Ask about tracked objects; ``<object1>`` in the question is the first of them."""
+        request = AskObjects.Request(
+            object_ids=list(object_ids), question=question, timeout=to_duration(timeout_s)
+        )
+        return self._answer('ask_objects', request, timeout_s)
+
+    def predict(
+        self, object_ids: Sequence[str], question: str = '', *, horizon_s: float = 0.0, timeout_s: float = 30.0
+    ) -> ObjectAnswer:
+        """Ask what will happen to tracked objects."""
+        request = PredictEvent.Request(
+            object_ids=list(object_ids),
+            question=question,
+            horizon=to_duration(horizon_s),
+            timeout=to_duration(timeout_s),
+        )
+        return self._answer('predict_event', request, timeout_s)
+
+    def call(self, service: str, request: Any, *, timeout_s: float | None = None) -> Any:
+        """Call a service and block for its response. Raises the :class:`PixelReferError` of its error_code."""
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        if not self._clients[service].wait_for_service(limit_s):
+            raise NotReadyError(f'no service {self._clients[service].srv_name}: is the node running?')
+        done = threading.Event()
+        future = self.call_async(service, request)
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(limit_s):
+            future.cancel()
+            raise RequestTimeoutError(f'{service} did not answer within {limit_s:g} s')
+        response = future.result()
+        error = error_of(response)
+        if error is not None:
+            raise error
+        return response
+
+    def call_async(self, service: str, request: Any) -> Future:
+        """Call a service; the future ends with the response, whatever its error_code."""
+        return self._clients[service].call_async(request)
+
+    def _answer(self, service: str, request: Any, timeout_s: float) -> ObjectAnswer:
+        return self.call(service, request, timeout_s=timeout_s + GRACE_S).answer
+
+    def _on_status(self, message: NodeStatus) -> None:
+        with self._status_changed:
+            self._status = message
+            self._status_changed.notify_all()
+
+    def _spin_own_node(self) -> Node:
+        context = rclpy.Context()
+        rclpy.init(context=context)
+        node = Node('pixelrefer_client', context=context, start_parameter_services=False)
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(node)
+        thread = threading.Thread(target=_spin, args=(executor,), name='pixelrefer-client', daemon=True)
+        thread.start()
+        self._own = (context, executor, thread)
+        return node
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    try:
+        executor.spin()
+    except ExternalShutdownException:
+        pass  # how close() ends it

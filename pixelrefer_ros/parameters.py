@@ -1,0 +1,71 @@
+"""ROS parameters made from the settings classes; nothing about a parameter is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from pixelrefer_core.errors import SettingError
+from pixelrefer_core.settings import SettingInfo, describe, with_values
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+Group = TypeVar('Group')
+
+
+class NodeParameters(Generic[Group]):
+    """Declares every setting as a parameter and keeps a checked, frozen copy in :attr:`current`.
+
+    ``is_locked``: while it returns True, only settings marked live may change. ``on_change`` gets the new settings.
+    Raises :class:`SettingError` at construction when a given value does not fit.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        defaults: Group,
+        *,
+        is_locked: Callable[[], bool] = lambda: True,
+        on_change: Callable[[Group], None] = lambda settings: None,
+    ) -> None:
+        self._known = {info.name: info for info in describe(type(defaults))}
+        self._is_locked = is_locked
+        self._on_change = on_change
+        given = {
+            name: node.declare_parameter(name, info.default, _descriptor(info)).value
+            for name, info in self._known.items()
+        }
+        self.current: Group = with_values(defaults, given)
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        changes = {item.name: item.value for item in parameters if item.name in self._known}
+        for name, value in changes.items():
+            if not self._known[name].live and self._is_locked():
+                reason = f'{name} cannot change now: clean the node up first, or set it at start'
+                return SetParametersResult(successful=False, reason=reason)
+        try:
+            self.current = with_values(self.current, changes)
+        except SettingError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._on_change(self.current)
+        return SetParametersResult(successful=True)
+
+
+def _descriptor(info: SettingInfo) -> ParameterDescriptor:
+    unit = f' [{info.unit}]' if info.unit else ''
+    descriptor = ParameterDescriptor(name=info.name, description=info.help + unit)
+    if info.choices:
+        descriptor.additional_constraints = 'one of ' + ', '.join(info.choices)
+    if info.minimum is not None and info.type is int:
+        descriptor.integer_range = [IntegerRange(from_value=int(info.minimum), to_value=int(info.maximum))]
+    elif info.minimum is not None:
+        bounds = FloatingPointRange(from_value=float(info.minimum), to_value=float(info.maximum))
+        descriptor.floating_point_range = [bounds]
+    return descriptor

@@ -1,0 +1,32 @@
+"""Quality of service by purpose, each with its reason."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+_RELIABILITY = {
+    'best_effort': ReliabilityPolicy.BEST_EFFORT,
+    'reliable': ReliabilityPolicy.RELIABLE,
+}
+
+
+def image(reliability: str) -> QoSProfile:
+    """Images: only the newest counts. A best-effort subscriber hears reliable publishers too."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=2, reliability=_RELIABILITY[reliability]
+    )
+
+
+def results() -> QoSProfile:
+    """Tracked objects and prompts: none may be lost on a healthy network."""
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=10, reliability=ReliabilityPolicy.RELIABLE)
+
+
+def latched(depth: int = 1) -> QoSProfile:
+    """Status and answers: whoever joins late sees the last ones."""
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )

@@ -1,0 +1,209 @@
+"""The services: each reads its request, leaves the work to the device thread, and writes the response."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
+
+from pixelrefer_core.engine import Engine
+from pixelrefer_core.errors import (
+    CanceledError,
+    InvalidRequestError,
+    PixelReferError,
+    RequestTimeoutError,
+)
+from pixelrefer_core.settings import Settings
+from pixelrefer_core.types import Answer, FinishReason, ModelInfo, Query, QueryKind
+from pixelrefer_core.worker import Worker
+from pixelrefer_ros import conversions
+from pixelrefer_ros.futures import awaitable
+from pixelrefer_ros.msg import ObjectAnswer, ObjectPrompt, ObjectPromptArray, ResultCode
+from pixelrefer_ros.srv import (
+    AddObjects,
+    AskObjects,
+    DescribeObject,
+    GetObjects,
+    PredictEvent,
+    RemoveObjects,
+)
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
+log = logging.getLogger(__name__)
+Result = TypeVar('Result')
+
+
+class Requests:
+    """Serves requests from the moment it is made; while the node is not active they are NOT_READY.
+
+    ``worker``: returns the running worker, or raises :class:`NotReadyError`. ``on_answer``: gets every answer,
+    however it was asked for.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        group: CallbackGroup,
+        *,
+        worker: Callable[[], Worker],
+        settings: Callable[[], Settings],
+        model: Callable[[], ModelInfo],
+        on_answer: Callable[[ObjectAnswer], None],
+    ) -> None:
+        self._node = node
+        self._worker = worker
+        self._settings = settings
+        self._model = model
+        self._on_answer = on_answer
+        for kind, name, handler in (
+            (AddObjects, 'add_objects', self._add_objects),
+            (RemoveObjects, 'remove_objects', self._remove_objects),
+            (GetObjects, 'get_objects', self._get_objects),
+            (DescribeObject, 'describe_object', self._describe_object),
+            (AskObjects, 'ask_objects', self._ask_objects),
+            (PredictEvent, 'predict_event', self._predict_event),
+        ):
+            node.create_service(kind, name, partial(self._serve, handler), callback_group=group)
+        node.create_service(Trigger, '~/reset', self._reset, callback_group=group)
+
+    async def add(self, message: ObjectPromptArray) -> None:
+        """Add the objects of a topic; what is wrong with them goes to the log."""
+        request = AddObjects.Request(
+            header=message.header, prompts=message.prompts, replace_existing=message.replace_existing
+        )
+        response = await self._serve(self._add_objects, request, AddObjects.Response())
+        self._warn('object_prompts', response)
+
+    async def ask_all(self, question: str) -> None:
+        """Ask about every tracked object; the answer goes to the topic, an error to the log."""
+        response = AskObjects.Response()
+        try:
+            objects = await self._device(self._worker().call(lambda engine: engine.select_objects()))
+        except PixelReferError as error:
+            conversions.fail(response, error)
+        else:
+            request = AskObjects.Request(object_ids=[item.object_id for item in objects], question=question)
+            await self._serve(self._ask_objects, request, response)
+        self._warn('question', response)
+
+    def _warn(self, topic: str, response: Any) -> None:
+        if response.error_code != ResultCode.NONE:
+            self._node.get_logger().warning(f'{topic}: {response.error_msg}', throttle_duration_sec=1.0)
+
+    async def _serve(self, handler: Callable[[Any, Any], Awaitable[None]], request: Any, response: Any) -> Any:
+        try:
+            await handler(request, response)
+        except PixelReferError as error:
+            conversions.fail(response, error)
+        except Exception as error:
+            # An exception that left a callback would end the executor: say it, and live.
+            log.exception('a request failed')
+            conversions.fail(response, PixelReferError(f'{type(error).__name__} inside the node; see its log'))
+        return response
+
+    async def _device(self, work: Future[Result]) -> Result:
+        return await awaitable(work, self._node.executor)
+
+    async def _add_objects(self, request: AddObjects.Request, response: AddObjects.Response) -> None:
+        prompts = [_read_prompt(index, prompt) for index, prompt in enumerate(request.prompts)]
+        stamp_ns = conversions.to_ns(request.header.stamp)
+
+        def add(engine: Engine) -> tuple[tuple[str, ...], Any]:
+            added = engine.add_objects(prompts, stamp_ns=stamp_ns, replace_existing=request.replace_existing)
+            return added, conversions.to_tracked_objects(engine.newest, engine.select_objects())
+
+        added, response.objects = await self._device(self._worker().call(add))
+        response.object_ids = list(added)
+
+    async def _remove_objects(self, request: RemoveObjects.Request, response: RemoveObjects.Response) -> None:
+        removed = await self._device(self._worker().call(lambda engine: engine.remove_objects(request.object_ids)))
+        response.removed_object_ids = list(removed)
+
+    async def _get_objects(self, request: GetObjects.Request, response: GetObjects.Response) -> None:
+        frame, every, chosen = await self._device(
+            self._worker().call(
+                lambda engine: (engine.newest, engine.select_objects(), engine.select_objects(request.object_ids))
+            )
+        )
+        # Numbered among all objects, as in label_image.
+        response.objects = conversions.to_tracked_objects(frame, every)
+        wanted = {item.object_id for item in chosen}
+        response.objects.objects = [item for item in response.objects.objects if item.object_id in wanted]
+        if request.include_masks:
+            response.masks = [conversions.to_region_mask(frame, item) for item in chosen if item.box_xyxy]
+
+    async def _describe_object(self, request: DescribeObject.Request, response: DescribeObject.Response) -> None:
+        if bool(request.object_id) == bool(request.prompt.kind):
+            raise InvalidRequestError('name an object_id or give a prompt, one of the two')
+        query = conversions.to_query(
+            request,
+            kind=QueryKind.CAPTION,
+            object_ids=(request.object_id,) if request.object_id else (),
+            question=request.instruction,
+            visual_prompt=conversions.to_prompt(request.prompt) if request.prompt.kind else None,
+            request_id=_request_id(),
+        )
+        await self._answer(query, response)
+
+    async def _ask_objects(self, request: AskObjects.Request, response: AskObjects.Response) -> None:
+        query = conversions.to_query(
+            request,
+            kind=QueryKind.ANSWER,
+            object_ids=tuple(request.object_ids),
+            question=request.question,
+            request_id=_request_id(),
+        )
+        await self._answer(query, response)
+
+    async def _predict_event(self, request: PredictEvent.Request, response: PredictEvent.Response) -> None:
+        query = conversions.to_query(
+            request,
+            kind=QueryKind.PREDICTION,
+            object_ids=tuple(request.object_ids),
+            question=request.question,
+            horizon_s=conversions.to_seconds(request.horizon),
+            request_id=_request_id(),
+        )
+        await self._answer(query, response)
+
+    async def _answer(self, query: Query, response: Any) -> None:
+        settings = self._settings()
+        if query.timeout_s < 0 or query.horizon_s < 0:
+            raise InvalidRequestError('timeout and horizon cannot be negative')
+        ticket = self._worker().submit(
+            query,
+            limit=settings.limits.queued_queries,
+            timeout_s=query.timeout_s or settings.generation.timeout_s,
+        )
+        answer: Answer = await self._device(ticket.future)
+        response.answer = conversions.to_answer(answer, self._model())
+        self._on_answer(response.answer)
+        if answer.finish_reason is FinishReason.TIMEOUT:
+            raise RequestTimeoutError('the deadline passed; the answer holds the text so far')
+        if answer.finish_reason is FinishReason.CANCELED:
+            raise CanceledError('the node was deactivated; the answer holds the text so far')
+
+    async def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        try:
+            await self._device(self._worker().call(lambda engine: engine.reset()))
+        except PixelReferError as error:
+            response.message = str(error)
+        else:
+            response.success, response.message = True, 'all objects and frames are forgotten'
+        return response
+
+
+def _read_prompt(index: int, message: ObjectPrompt) -> Any:
+    try:
+        return conversions.to_prompt(message)
+    except PixelReferError as error:
+        raise type(error)(f'prompt {index}: {error}') from error
+
+
+def _request_id() -> str:
+    return uuid.uuid4().hex
