@@ -1,0 +1,92 @@
+"""The language model: Qwen2 of transformers, fed with embeddings, since object tokens have no ids.
+
+``L`` positions, ``D`` width, ``S`` size of the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
+
+from .model_config import LanguageConfig
+
+
+@dataclass(frozen=True, eq=False)
+class PromptEmbedding:
+    """A prompt as the model reads it.
+
+    ``embeds``: (L, D). ``keys``: what each position stands for; equal keys mean equal embeddings.
+    ``sources``: the tensors that keys refer to by identity.
+    """
+
+    embeds: torch.Tensor
+    keys: Sequence[Hashable]
+    sources: Sequence[torch.Tensor]
+
+
+class LanguageModel(nn.Module):
+    """Embeddings in, logits out, with a cache of keys and values in between."""
+
+    def __init__(self, config: LanguageConfig) -> None:
+        super().__init__()
+        self._settings = Qwen2Config(
+            vocab_size=config.vocab_size,
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            num_key_value_heads=config.num_kv_heads,
+            max_position_embeddings=config.max_position_embeddings,
+            rope_parameters={'rope_type': 'default', 'rope_theta': config.rope_theta},
+            rms_norm_eps=config.rms_norm_eps,
+            tie_word_embeddings=config.tie_word_embeddings,
+            attn_implementation='sdpa',
+        )
+        self.model = Qwen2ForCausalLM(self._settings)
+
+    def embed_ids(self, ids: Sequence[int]) -> torch.Tensor:
+        """Look up token ids; returns (L, D)."""
+        table = self.model.get_input_embeddings()
+        embedded: torch.Tensor = table(torch.tensor(ids, device=table.weight.device))
+        return embedded
+
+    def forward(self, embeds: torch.Tensor) -> torch.Tensor:
+        """Return the logits of all positions, (B, L, S), for ``embeds`` (B, L, D); differentiable, no cache."""
+        logits: torch.Tensor = self.model(inputs_embeds=embeds, use_cache=False).logits
+        return logits
+
+    @torch.no_grad()
+    def extend(self, embeds: torch.Tensor, cache: DynamicCache) -> torch.Tensor:
+        """Read ``embeds`` (L, D) after what ``cache`` holds, growing it; returns the last logits, (S)."""
+        output = self.model(
+            inputs_embeds=embeds[None], past_key_values=cache, use_cache=True, logits_to_keep=1
+        )
+        logits: torch.Tensor = output.logits[0, -1]
+        return logits
+
+    def new_cache(self) -> DynamicCache:
+        """Return an empty cache of keys and values."""
+        return DynamicCache(config=self._settings)
+
+    def greedy_ids(self, embeds: torch.Tensor, count: int) -> list[int]:
+        """Return the ``count`` most likely next tokens after ``embeds`` (L, D), whatever they are."""
+        cache = self.new_cache()
+        ids: list[int] = []
+        for _ in range(count):
+            ids.append(int(self.extend(embeds, cache).argmax()))
+            embeds = self.embed_ids(ids[-1:])
+        return ids
+
+    def reset_rotary(self, device: torch.device) -> None:
+        """Compute the rotary frequencies anew, in float32 whatever the precision of the weights."""
+        self.model.model.rotary_emb = Qwen2RotaryEmbedding(config=self._settings).to(device)
+
+    def tie(self) -> None:
+        """Let the output layer share the embedding table, where the configuration says so."""
+        if self._settings.tie_word_embeddings:
+            self.model.lm_head.weight = self.model.model.embed_tokens.weight

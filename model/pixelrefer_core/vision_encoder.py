@@ -1,0 +1,66 @@
+"""The vision encoder: a NaViT that sees pictures of any size, many in one call.
+
+Wraps ``VideoLlama3VisionModel`` of transformers, which equals the official tower to the last bit and, unlike
+it, also runs without flash-attention. ``T`` patches of all pictures, ``C`` channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from transformers import VideoLlama3VisionConfig, VideoLlama3VisionModel
+from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3VisionRotaryEmbedding
+
+from .geometry import PATCH, Grid
+from .model_config import VisionConfig
+
+
+class VisionEncoder(nn.Module):
+    """Patches to features; attention stays inside each picture, so pictures do not influence one another."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        self._settings = VideoLlama3VisionConfig(
+            hidden_size=config.hidden_size,
+            intermediate_size=config.intermediate_size,
+            num_hidden_layers=config.num_layers,
+            num_attention_heads=config.num_heads,
+            layer_norm_eps=config.layer_norm_eps,
+            patch_size=PATCH,
+            attn_implementation='sdpa',
+        )
+        self.model = VideoLlama3VisionModel(self._settings)
+
+    def forward(self, patches: torch.Tensor, grids: Sequence[Grid], merges: Sequence[int]) -> torch.Tensor:
+        """Encode pictures.
+
+        ``patches``: (T, 588), the pictures one after the other. ``grids``: their sizes in patches.
+        ``merges``: 1, or the side of the blocks whose features are averaged into one.
+        Returns (sum of h * w / merge**2, C), last layer after the final norm, row-major within a picture.
+        """
+        sizes = torch.tensor([(1, *grid) for grid in grids], dtype=torch.int64)
+        sides = torch.tensor(list(merges), dtype=torch.int64)
+        # The sizes stay on the host: the model reads them there, and a device tensor would cost a sync each.
+        features: torch.Tensor = self.model(
+            pixel_values=patches,
+            grid_thw=sizes,
+            merge_sizes=sides,
+            position_ids=_patch_positions(grids, merges).to(patches.device, non_blocking=True),
+        ).last_hidden_state
+        return features
+
+    def reset_rotary(self, device: torch.device) -> None:
+        """Compute the rotary frequencies anew, in float32 whatever the precision of the weights."""
+        self.model.rotary_pos_emb = VideoLlama3VisionRotaryEmbedding(self._settings).to(device)
+
+
+def _patch_positions(grids: Sequence[Grid], merges: Sequence[int]) -> torch.Tensor:
+    # (T, 2): row and column of every patch, in the block order of preprocess.to_patches.
+    positions = []
+    for (rows, columns), merge in zip(grids, merges, strict=True):
+        grid = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij'), dim=-1)
+        blocks = grid.view(rows // merge, merge, columns // merge, merge, 2)
+        positions.append(blocks.transpose(1, 2).reshape(-1, 2))
+    return torch.cat(positions)
