@@ -56,7 +56,7 @@ class LanguageModel(nn.Module):
         return embedded
 
     def forward(self, embeds: torch.Tensor) -> torch.Tensor:
-        """Return the logits of all positions, (B, L, S), for ``embeds`` (B, L, D); differentiable, no cache."""
+        """Return the logits of all positions, (B, L, S), for ``embeds`` (B, L, D); differentiable."""
         logits: torch.Tensor = self.model(inputs_embeds=embeds, use_cache=False).logits
         return logits
 

@@ -182,6 +182,13 @@ class PixelRefer(nn.Module):
         Raises :class:`UnsupportedError` for the Lite variant, which reads object tokens alone,
         :class:`InvalidImageError` or :class:`DeviceOutOfMemoryError`.
         """
+        self.check_scene(frames, video=video)
+        times = [(frame.stamp_ns - frames[0].stamp_ns) / NANOSECONDS for frame in frames] if video else None
+        with memory_guard():
+            return self.embed_scene([frame.image for frame in frames], times)
+
+    def check_scene(self, frames: Sequence[Frame], *, video: bool) -> None:
+        """Raise what :meth:`encode_scene` raises for frames that make no scene."""
         if self.object_infusion is not None:
             raise UnsupportedError('PixelRefer-Lite reads object tokens alone; it cannot be shown a scene')
         if not frames or (len(frames) > 1 and not video):
@@ -192,9 +199,6 @@ class PixelRefer(nn.Module):
             check_image(frame.image)
             if frame.image.shape != frames[0].image.shape:
                 raise InvalidImageError('the frames of a video must have one size')
-        times = [(frame.stamp_ns - frames[0].stamp_ns) / NANOSECONDS for frame in frames] if video else None
-        with memory_guard():
-            return self.embed_scene([frame.image for frame in frames], times)
 
     def embed_scene(self, images: Sequence[ImageArray], times_s: Sequence[float] | None) -> SceneTokens:
         """Encode, project and thin out a scene; ``times_s`` of a video, None for an image; differentiable."""

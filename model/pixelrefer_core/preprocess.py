@@ -100,7 +100,7 @@ def _round_rows(mask: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.floa
 def to_patches(image: ImageArray, merge: int = 1) -> npt.NDArray[np.uint8]:
     """Cut an image into rows of 3 * 14 * 14 values in (channel, y, x) order, uint8 (h * w, 588).
 
-    Cells come row by row or, with ``merge`` > 1, in the ``merge`` x ``merge`` blocks that the encoder averages.
+    Cells come row by row or, with ``merge`` > 1, in the blocks of that side that the encoder averages.
     """
     rows, columns = image.shape[0] // PATCH // merge, image.shape[1] // PATCH // merge
     blocks = image.reshape(rows, merge, PATCH, columns, merge, PATCH, 3)
