@@ -1,6 +1,6 @@
 """Play a clip as a camera, track objects in it, ask about them, and save a contact sheet.
 
-    ros2 launch pixelrefer_ros demo.launch.py [clip:=/folder/or/video] [output:=demo_output]
+ros2 launch pixelrefer_ros demo.launch.py [clip:=/folder/or/video] [output:=demo_output]
 """
 
 import os
@@ -37,14 +37,17 @@ def generate_launch_description():
         cmd=['python3', '-m', 'pixelrefer_ros.demo_operator', '--clip', clip, '--output', output],
         output='screen',
     )
-    return LaunchDescription([
-        DeclareLaunchArgument('clip', default_value=os.path.join(SHARE, 'config', 'demo_clip')),
-        DeclareLaunchArgument('output', default_value='demo_output'),
-        SetEnvironmentVariable(
-            'FASTDDS_DEFAULT_PROFILES_FILE',
-            os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE') or os.path.join(SHARE, 'config', 'fastdds_shm.xml'),
-        ),
-        *nodes,
-        operator,
-        RegisterEventHandler(OnProcessExit(target_action=operator, on_exit=[Shutdown()])),
-    ])
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument('clip', default_value=os.path.join(SHARE, 'config', 'demo_clip')),
+            DeclareLaunchArgument('output', default_value='demo_output'),
+            SetEnvironmentVariable(
+                'FASTDDS_DEFAULT_PROFILES_FILE',
+                os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE')
+                or os.path.join(SHARE, 'config', 'fastdds_shm.xml'),
+            ),
+            *nodes,
+            operator,
+            RegisterEventHandler(OnProcessExit(target_action=operator, on_exit=[Shutdown()])),
+        ]
+    )

@@ -47,15 +47,18 @@ def generate_launch_description():
         'use_sim_time': ('false', 'follow /clock'),
         **{name: ('', f'overrides parameter {parameter}') for name, parameter in OVERRIDES.items()},
     }
-    return LaunchDescription([
-        # Large best-effort images are lost without it; a profile of your own is left alone.
-        SetEnvironmentVariable(
-            'FASTDDS_DEFAULT_PROFILES_FILE',
-            os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE') or os.path.join(SHARE, 'config', 'fastdds_shm.xml'),
-        ),
-        *[
-            DeclareLaunchArgument(name, default_value=default, description=text)
-            for name, (default, text) in arguments.items()
-        ],
-        OpaqueFunction(function=_nodes),
-    ])
+    return LaunchDescription(
+        [
+            # Large best-effort images are lost without it; a profile of your own is left alone.
+            SetEnvironmentVariable(
+                'FASTDDS_DEFAULT_PROFILES_FILE',
+                os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE')
+                or os.path.join(SHARE, 'config', 'fastdds_shm.xml'),
+            ),
+            *[
+                DeclareLaunchArgument(name, default_value=default, description=text)
+                for name, (default, text) in arguments.items()
+            ],
+            OpaqueFunction(function=_nodes),
+        ]
+    )

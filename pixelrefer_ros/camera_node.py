@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import cv2
+from rclpy.node import Node
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
 from pixelrefer_core.clip import open_clip
 from pixelrefer_core.errors import PixelReferError
 from pixelrefer_core.images import encode_jpeg
@@ -21,9 +25,6 @@ from pixelrefer_ros.conversions import to_image, to_time
 from pixelrefer_ros.log_bridge import bridge_logging
 from pixelrefer_ros.parameters import NodeParameters
 from pixelrefer_ros.spin import run
-from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import Header
 
 log = logging.getLogger(__name__)
 _FROM_RGB = {'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}

@@ -39,11 +39,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog='ask', description='Ask a running pixelrefer_node about its objects.')
+    parser = argparse.ArgumentParser(
+        prog='ask', description='Ask a running pixelrefer_node about its objects.'
+    )
     parser.add_argument('question', nargs='?', default='', help='empty = describe the first object')
-    parser.add_argument('--object', action='append', default=[], metavar='ID', help='tracked object; repeatable')
     parser.add_argument(
-        '--box', action='append', default=[], type=_box, metavar='X,Y,W,H', help='start tracking this; repeatable'
+        '--object', action='append', default=[], metavar='ID', help='tracked object; repeatable'
+    )
+    parser.add_argument(
+        '--box',
+        action='append',
+        default=[],
+        type=_box,
+        metavar='X,Y,W,H',
+        help='start tracking this; repeatable',
     )
     parser.add_argument('--predict', action='store_true', help='ask what will happen next')
     parser.add_argument('--namespace', default='', help='of the node')

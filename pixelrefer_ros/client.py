@@ -14,6 +14,7 @@ The blocking calls belong into a thread of your own, never into an executor's ca
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -22,6 +23,12 @@ from typing import Any
 import numpy as np
 import rclpy
 from geometry_msgs.msg import Point32
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import RegionOfInterest
+from std_msgs.msg import Header
+
 from pixelrefer_core.errors import (
     NotReadyError,
     PixelReferError,
@@ -44,11 +51,6 @@ from pixelrefer_ros.srv import (
     PredictEvent,
     RemoveObjects,
 )
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.task import Future
-from sensor_msgs.msg import RegionOfInterest
-from std_msgs.msg import Header
 
 _SERVICES = {
     'add_objects': AddObjects,
@@ -71,7 +73,7 @@ def make_prompt(
     point_labels: Sequence[bool] = (),
     mask: np.ndarray | None = None,
 ) -> ObjectPrompt:
-    """Make a prompt. ``box``: x, y, width, height in pixels; ``points``: (x, y); ``mask``: (H, W), non-zero = object."""
+    """Make a prompt. ``box``: x, y, width, height, pixels; ``points``: x, y; ``mask``: (H, W), non-zero = object."""
     prompt = ObjectPrompt(object_id=object_id, label=label, point_labels=list(point_labels))
     if box is not None:
         prompt.kind |= ObjectPrompt.KIND_BOX
@@ -180,7 +182,12 @@ class PixelReferClient:
         return self._answer('ask_objects', request, timeout_s)
 
     def predict(
-        self, object_ids: Sequence[str], question: str = '', *, horizon_s: float = 0.0, timeout_s: float = 30.0
+        self,
+        object_ids: Sequence[str],
+        question: str = '',
+        *,
+        horizon_s: float = 0.0,
+        timeout_s: float = 30.0,
     ) -> ObjectAnswer:
         """Ask what will happen to tracked objects."""
         request = PredictEvent.Request(
@@ -233,7 +240,6 @@ class PixelReferClient:
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
-    try:
+    # The exception is how close() ends it.
+    with contextlib.suppress(ExternalShutdownException):
         executor.spin()
-    except ExternalShutdownException:
-        pass  # how close() ends it

@@ -11,6 +11,9 @@ import cv2
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point
+from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
+from std_msgs.msg import Header
+
 from pixelrefer_core.errors import InvalidPromptError, PixelReferError, UnsupportedError
 from pixelrefer_core.images import decode_compressed, to_rgb, view_pixels
 from pixelrefer_core.types import (
@@ -37,8 +40,6 @@ from pixelrefer_ros.msg import (
 from pixelrefer_ros.msg import GenerationOptions as GenerationOptionsMsg
 from pixelrefer_ros.msg import TimeWindow as TimeWindowMsg
 from pixelrefer_ros.msg import TrackedObject as TrackedObjectMsg
-from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
-from std_msgs.msg import Header
 
 
 def to_ns(time: Time | Duration) -> int:
@@ -103,17 +104,23 @@ def to_prompt(message: ObjectPrompt) -> Prompt:
     """
     kind = message.kind
     if kind == ObjectPrompt.KIND_TEXT:
-        raise UnsupportedError('a text prompt needs a detector, and none is configured: use a box, points or a mask')
+        raise UnsupportedError(
+            'a text prompt needs a detector, and none is configured: use a box, points or a mask'
+        )
     drawn = ObjectPrompt.KIND_BOX | ObjectPrompt.KIND_POINTS
     if kind != ObjectPrompt.KIND_MASK and (kind == 0 or kind & ~drawn):
-        raise InvalidPromptError(f'kind {kind} is none of KIND_BOX, KIND_POINTS, their sum, KIND_MASK, KIND_TEXT')
+        raise InvalidPromptError(
+            f'kind {kind} is none of KIND_BOX, KIND_POINTS, their sum, KIND_MASK, KIND_TEXT'
+        )
     labels = np.array(message.point_labels, np.bool_) if message.point_labels else None
     has_points = bool(kind & ObjectPrompt.KIND_POINTS)
     return Prompt(
         object_id=message.object_id,
         label=message.label,
         box_xyxy=_box_xyxy(message.box) if kind & ObjectPrompt.KIND_BOX else None,
-        points=np.array([(p.x, p.y) for p in message.points], np.float32).reshape(-1, 2) if has_points else None,
+        points=np.array([(p.x, p.y) for p in message.points], np.float32).reshape(-1, 2)
+        if has_points
+        else None,
         point_labels=labels if has_points else None,
         mask=to_mask(message.mask) if kind == ObjectPrompt.KIND_MASK else None,
     )

@@ -19,8 +19,12 @@ STOP_S = 10.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start camera, node and overlay, then the operator; its exit status is the demo's."""
     share = Path(get_package_share_directory('pixelrefer_ros'))
-    parser = argparse.ArgumentParser(prog='scripts/demo', description='Track objects of a clip and ask about them.')
-    parser.add_argument('--clip', type=Path, default=share / 'config' / 'demo_clip', help='folder, video or bag')
+    parser = argparse.ArgumentParser(
+        prog='scripts/demo', description='Track objects of a clip and ask about them.'
+    )
+    parser.add_argument(
+        '--clip', type=Path, default=share / 'config' / 'demo_clip', help='folder, video or bag'
+    )
     parser.add_argument('--output', type=Path, default=Path('demo_output'))
     parser.add_argument('--box', action='append', default=[], metavar='X,Y,W,H', help='an object; repeatable')
     options = parser.parse_args(arguments)

@@ -12,6 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+from sensor_msgs.msg import Image
+
 from pixelrefer_core.clip_objects import clip_prompts
 from pixelrefer_core.drawing import contact_sheet
 from pixelrefer_core.errors import NoImageError, PixelReferError
@@ -21,7 +23,6 @@ from pixelrefer_ros.client import PixelReferClient, make_prompt
 from pixelrefer_ros.msg import NodeStatus, ObjectAnswer, TrackedObjectArray
 from pixelrefer_ros.srv import AddObjects
 from pixelrefer_ros.stamp_join import StampJoin
-from sensor_msgs.msg import Image
 
 # Seconds of the clip after which the questions are asked; objects by their number; {} of the text is filled in.
 QUESTIONS = (
@@ -105,7 +106,9 @@ def run(clip: Path, output: Path, boxes: Sequence[Sequence[float]], timeout_s: f
         prompts = clip_prompts(clip, boxes, height=first.height, width=first.width)
         ids = _add(robot, prompts, first)
         robot.wait_until_ready(timeout_s)
-        print(f'{robot.status.model} on {robot.status.device}, tracker {robot.status.tracker}; objects: {", ".join(ids)}')
+        print(
+            f'{robot.status.model} on {robot.status.device}, tracker {robot.status.tracker}; objects: {", ".join(ids)}'
+        )
         rows, failures = [], 0
         for at_s, service, names, answer in _ask(robot, recorder, ids):
             rows.append(_row(service, names, answer, recorder))
@@ -116,7 +119,9 @@ def run(clip: Path, output: Path, boxes: Sequence[Sequence[float]], timeout_s: f
     note = '' if status.model_trained else UNTRAINED
     print(note)
     sheet = _save(output, recorder, rows, status, note)
-    print(f'{len(rows) - failures} of {len(rows)} questions answered, {len(recorder.views)} frames tracked: {sheet}')
+    print(
+        f'{len(rows) - failures} of {len(rows)} questions answered, {len(recorder.views)} frames tracked: {sheet}'
+    )
     return 0 if rows and not failures else 1
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from std_msgs.msg import Header
+
 from pixelrefer_core.errors import ErrorCode
 from pixelrefer_core.types import ModelInfo, WorkerStatistics
 from pixelrefer_ros.conversions import to_time
 from pixelrefer_ros.msg import NodeStatus
-from std_msgs.msg import Header
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
 from pixelrefer_core.drawing import draw_answer_panel, draw_objects
 from pixelrefer_core.errors import InvalidImageError
 from pixelrefer_core.settings import OverlaySettings
@@ -17,8 +20,6 @@ from pixelrefer_ros.msg import ObjectAnswer, TrackedObjectArray
 from pixelrefer_ros.parameters import NodeParameters
 from pixelrefer_ros.spin import run
 from pixelrefer_ros.stamp_join import StampJoin
-from rclpy.node import Node
-from sensor_msgs.msg import Image
 
 CHECK_PERIOD_S = 0.25
 

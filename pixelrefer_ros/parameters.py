@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from pixelrefer_core.errors import SettingError
-from pixelrefer_core.settings import SettingInfo, describe, with_values
 from rcl_interfaces.msg import (
     FloatingPointRange,
     IntegerRange,
@@ -15,6 +13,9 @@ from rcl_interfaces.msg import (
 )
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+
+from pixelrefer_core.errors import SettingError
+from pixelrefer_core.settings import SettingInfo, describe, with_values
 
 Group = TypeVar('Group')
 
@@ -46,7 +47,7 @@ class NodeParameters(Generic[Group]):
 
     def _on_set(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changes = {item.name: item.value for item in parameters if item.name in self._known}
-        for name, value in changes.items():
+        for name in changes:
             if not self._known[name].live and self._is_locked():
                 reason = f'{name} cannot change now: clean the node up first, or set it at start'
                 return SetParametersResult(successful=False, reason=reason)

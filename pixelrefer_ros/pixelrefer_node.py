@@ -10,7 +10,15 @@ import logging
 import sys
 from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point32, PointStamped
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import String
+from std_srvs.srv import SetBool
+
 from pixelrefer_core.engine import build_engine
 from pixelrefer_core.errors import InvalidImageError, NotReadyError, PixelReferError
 from pixelrefer_core.meters import device_memory_bytes
@@ -30,13 +38,6 @@ from pixelrefer_ros.msg import (
 from pixelrefer_ros.parameters import NodeParameters
 from pixelrefer_ros.requests import Requests
 from pixelrefer_ros.spin import run
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from sensor_msgs.msg import CompressedImage, Image
-from std_msgs.msg import String
-from std_srvs.srv import SetBool
 
 log = logging.getLogger(__name__)
 
@@ -186,7 +187,9 @@ class PixelReferNode(LifecycleNode):
 
     def _active_worker(self) -> Worker:
         if self._worker is None or self._state != 'active':
-            raise NotReadyError(self._failure or f'the node is {self._state}: configure and activate it first')
+            raise NotReadyError(
+                self._failure or f'the node is {self._state}: configure and activate it first'
+            )
         return self._worker
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:

@@ -12,9 +12,7 @@ _RELIABILITY = {
 
 def image(reliability: str) -> QoSProfile:
     """Images: only the newest counts. A best-effort subscriber hears reliable publishers too."""
-    return QoSProfile(
-        history=HistoryPolicy.KEEP_LAST, depth=2, reliability=_RELIABILITY[reliability]
-    )
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=2, reliability=_RELIABILITY[reliability])
 
 
 def results() -> QoSProfile:

@@ -9,6 +9,10 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from std_srvs.srv import Trigger
+
 from pixelrefer_core.engine import Engine
 from pixelrefer_core.errors import (
     CanceledError,
@@ -30,9 +34,6 @@ from pixelrefer_ros.srv import (
     PredictEvent,
     RemoveObjects,
 )
-from rclpy.callback_groups import CallbackGroup
-from rclpy.node import Node
-from std_srvs.srv import Trigger
 
 log = logging.getLogger(__name__)
 Result = TypeVar('Result')
@@ -95,7 +96,9 @@ class Requests:
         if response.error_code != ResultCode.NONE:
             self._node.get_logger().warning(f'{topic}: {response.error_msg}', throttle_duration_sec=1.0)
 
-    async def _serve(self, handler: Callable[[Any, Any], Awaitable[None]], request: Any, response: Any) -> Any:
+    async def _serve(
+        self, handler: Callable[[Any, Any], Awaitable[None]], request: Any, response: Any
+    ) -> Any:
         try:
             await handler(request, response)
         except PixelReferError as error:
@@ -103,7 +106,9 @@ class Requests:
         except Exception as error:
             # An exception that left a callback would end the executor: say it, and live.
             log.exception('a request failed')
-            conversions.fail(response, PixelReferError(f'{type(error).__name__} inside the node; see its log'))
+            conversions.fail(
+                response, PixelReferError(f'{type(error).__name__} inside the node; see its log')
+            )
         return response
 
     async def _device(self, work: Future[Result]) -> Result:
@@ -121,13 +126,19 @@ class Requests:
         response.object_ids = list(added)
 
     async def _remove_objects(self, request: RemoveObjects.Request, response: RemoveObjects.Response) -> None:
-        removed = await self._device(self._worker().call(lambda engine: engine.remove_objects(request.object_ids)))
+        removed = await self._device(
+            self._worker().call(lambda engine: engine.remove_objects(request.object_ids))
+        )
         response.removed_object_ids = list(removed)
 
     async def _get_objects(self, request: GetObjects.Request, response: GetObjects.Response) -> None:
         frame, every, chosen = await self._device(
             self._worker().call(
-                lambda engine: (engine.newest, engine.select_objects(), engine.select_objects(request.object_ids))
+                lambda engine: (
+                    engine.newest,
+                    engine.select_objects(),
+                    engine.select_objects(request.object_ids),
+                )
             )
         )
         # Numbered among all objects, as in label_image.
@@ -137,7 +148,9 @@ class Requests:
         if request.include_masks:
             response.masks = [conversions.to_region_mask(frame, item) for item in chosen if item.box_xyxy]
 
-    async def _describe_object(self, request: DescribeObject.Request, response: DescribeObject.Response) -> None:
+    async def _describe_object(
+        self, request: DescribeObject.Request, response: DescribeObject.Response
+    ) -> None:
         if bool(request.object_id) == bool(request.prompt.kind):
             raise InvalidRequestError('name an object_id or give a prompt, one of the two')
         query = conversions.to_query(

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
-from pixelrefer_core.errors import PixelReferError, SettingError
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
+
+from pixelrefer_core.errors import PixelReferError, SettingError
 
 
 class ClosableNode(Protocol):

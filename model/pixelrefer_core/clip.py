@@ -65,8 +65,12 @@ class FolderClip:
     def files(self) -> list[Path]:
         """The image files, frame 2 before frame 10."""
         files = [file for file in self.folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
-        return sorted(files, key=lambda file: [int(part) if part.isdigit() else part
-                                               for part in re.split(r'(\d+)', file.name)])
+        return sorted(
+            files,
+            key=lambda file: [
+                int(part) if part.isdigit() else part for part in re.split(r'(\d+)', file.name)
+            ],
+        )
 
     def __iter__(self) -> Iterator[Frame]:
         for index, file in enumerate(self.files()):
@@ -91,11 +95,10 @@ class VideoClip:
         capture = cv2.VideoCapture(str(self.file))
         try:
             while True:
-                # Before read(): the position is that of the frame to come.
-                stamp_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
                 ok, image = capture.read()
                 if not ok:
                     return
+                stamp_ns = round(capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6)
                 yield Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), stamp_ns)  # type: ignore[arg-type]
         finally:
             capture.release()
@@ -140,8 +143,12 @@ def _bag_frame(message: Any) -> Frame:
         image = decode_compressed(message.data)
     else:
         pixels = view_pixels(
-            message.data, height=message.height, width=message.width, encoding=message.encoding,
-            step=message.step, is_bigendian=bool(message.is_bigendian),
+            message.data,
+            height=message.height,
+            width=message.width,
+            encoding=message.encoding,
+            step=message.step,
+            is_bigendian=bool(message.is_bigendian),
         )
         image = to_rgb(pixels, message.encoding)
     return Frame(image, header.stamp.sec * NANOSECONDS + header.stamp.nanosec, header.frame_id)

@@ -211,7 +211,9 @@ class Engine:
             log.warning('image stamps went back by %.3f s: all objects are dropped', behind_ns / NANOSECONDS)
             self.reset()
         elif behind_ns > 0:
-            raise StaleImageError(f'a frame came {behind_ns / NANOSECONDS:.3f} s behind a newer one and is skipped')
+            raise StaleImageError(
+                f'a frame came {behind_ns / NANOSECONDS:.3f} s behind a newer one and is skipped'
+            )
 
     def _observe(self, frame: Frame, objects: Sequence[TrackedObject]) -> None:
         self._memory.observe(frame, objects)
@@ -232,12 +234,18 @@ class Engine:
         if start is not None and end is not None and start > end:
             raise InvalidRequestError('the window ends before it starts')
         if not 0 <= options.temperature <= TEMPERATURE_MAX:
-            raise InvalidRequestError(f'temperature must lie in [0, {TEMPERATURE_MAX:g}], got {options.temperature}')
+            raise InvalidRequestError(
+                f'temperature must lie in [0, {TEMPERATURE_MAX:g}], got {options.temperature}'
+            )
         if not 0 < options.top_p <= 1:
             raise InvalidRequestError(f'top_p must lie in (0, 1], got {options.top_p}')
         if options.max_new_tokens > limit:
-            raise InvalidRequestError(f'max_new_tokens is {options.max_new_tokens}; limits.new_tokens is {limit}')
-        return replace(options, max_new_tokens=options.max_new_tokens or self.settings.generation.max_new_tokens)
+            raise InvalidRequestError(
+                f'max_new_tokens is {options.max_new_tokens}; limits.new_tokens is {limit}'
+            )
+        return replace(
+            options, max_new_tokens=options.max_new_tokens or self.settings.generation.max_new_tokens
+        )
 
 
 def build_engine(settings: Settings) -> Engine:

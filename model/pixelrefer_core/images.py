@@ -57,12 +57,16 @@ def view_pixels(
     if height <= 0 or width <= 0:
         raise InvalidImageError(f'the image is empty: {width} x {height} pixels')
     if step < width * pixel:
-        raise InvalidImageError(f'step is {step} bytes, but a row of {width} {encoding} pixels has {width * pixel}')
+        raise InvalidImageError(
+            f'step is {step} bytes, but a row of {width} {encoding} pixels has {width * pixel}'
+        )
     buffer = np.frombuffer(data, np.uint8)
     # The last row may come without its padding.
     needed = step * (height - 1) + width * pixel
     if buffer.size < needed:
-        raise InvalidImageError(f'data holds {buffer.size} bytes, {width} x {height} {encoding} needs {needed}')
+        raise InvalidImageError(
+            f'data holds {buffer.size} bytes, {width} x {height} {encoding} needs {needed}'
+        )
     order = np.dtype(dtype).newbyteorder('>' if is_bigendian else '<')
     shape, strides = (height, width), (step, pixel)
     if channels > 1:
@@ -81,7 +85,9 @@ def to_rgb(pixels: npt.NDArray[np.generic], encoding: str) -> ImageArray:
     if encoding in ('mono16', '16UC1'):
         pixels, encoding = (pixels >> 8).astype(np.uint8), 'mono8'  # type: ignore[operator]
     if encoding not in _TO_RGB:
-        raise InvalidImageError(f'{encoding} is no colour or grey picture; use one of {", ".join(COLOUR_ENCODINGS)}')
+        raise InvalidImageError(
+            f'{encoding} is no colour or grey picture; use one of {", ".join(COLOUR_ENCODINGS)}'
+        )
     return cv2.cvtColor(np.ascontiguousarray(pixels), _TO_RGB[encoding])  # type: ignore[return-value]
 
 
@@ -96,5 +102,7 @@ def decode_compressed(data: bytes | memoryview | npt.NDArray[np.uint8]) -> Image
 
 def encode_jpeg(image: ImageArray, quality: int) -> bytes:
     """Encode RGB (H, W, 3) as JPEG; ``quality`` 1-100."""
-    _, data = cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    _, data = cv2.imencode(
+        '.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
+    )
     return data.tobytes()

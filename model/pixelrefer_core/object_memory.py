@@ -45,7 +45,8 @@ class ObjectMemory:
                 f'{object_id} was never visible with {self.settings.minimum_area_px} pixels or more: prompt it anew'
             )
         inside = [
-            tokens for tokens in ring
+            tokens
+            for tokens in ring
             if (window.start_ns is None or tokens.stamp_ns >= window.start_ns)
             and (window.end_ns is None or tokens.stamp_ns <= window.end_ns)
         ]

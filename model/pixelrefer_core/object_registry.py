@@ -61,7 +61,9 @@ class ObjectRegistry:
         total = len({*self._objects, *(item.object_id for item in checked)} - {''})
         total += sum(not item.object_id for item in checked)
         if total > max_objects:
-            raise TooManyObjectsError(f'{total} objects would be tracked; tracker.max_objects is {max_objects}')
+            raise TooManyObjectsError(
+                f'{total} objects would be tracked; tracker.max_objects is {max_objects}'
+            )
         taken |= set(self._objects)
         return [item if item.object_id else replace(item, object_id=self._new_id(taken)) for item in checked]
 

@@ -57,7 +57,9 @@ def _check_points(prompt: Prompt, height: int, width: int) -> None:
     outside = (points < 0).any(axis=1) | (points[:, 0] >= width) | (points[:, 1] >= height)
     if outside.any():
         x, y = points[outside][0]
-        raise PromptOutsideImageError(f'point ({x:g}, {y:g}) lies outside the image of {width} x {height} pixels')
+        raise PromptOutsideImageError(
+            f'point ({x:g}, {y:g}) lies outside the image of {width} x {height} pixels'
+        )
     if labels is not None and not np.any(labels) and prompt.box_xyxy is None:
         raise EmptyPromptError('every point is labelled as background: give at least one on the object')
 

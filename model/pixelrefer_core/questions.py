@@ -29,7 +29,9 @@ def question_of(query: Query, *, max_chars: int, max_objects: int) -> str:
     if not count:
         raise InvalidRequestError('no object is named: list at least one id in object_ids')
     if count > max_objects:
-        raise InvalidRequestError(f'{count} objects in one question; limits.question_objects is {max_objects}')
+        raise InvalidRequestError(
+            f'{count} objects in one question; limits.question_objects is {max_objects}'
+        )
     if len(set(query.object_ids)) != len(query.object_ids):
         raise InvalidRequestError(f'an object is named twice: {", ".join(query.object_ids)}')
     if len(query.question) > max_chars:

@@ -98,20 +98,20 @@ class WindowSettings:
         16, 'masks smaller than this make no tokens', unit='px', minimum=1, maximum=100000, live=True
     )
     recent_frames: int = setting(
-        30, 'camera frames held so that a prompt may refer to one by stamp', unit='frames', minimum=1, maximum=300
+        30,
+        'camera frames held so that a prompt may refer to one by stamp',
+        unit='frames',
+        minimum=1,
+        maximum=300,
     )
-    recent_mb: int = setting(
-        128, 'memory of those frames at most', unit='MB', minimum=8, maximum=4096
-    )
+    recent_mb: int = setting(128, 'memory of those frames at most', unit='MB', minimum=8, maximum=4096)
 
 
 @dataclass(frozen=True)
 class GenerationSettings:
     """Defaults of text decoding."""
 
-    max_new_tokens: int = setting(
-        128, 'longest answer', unit='tokens', minimum=1, maximum=2048, live=True
-    )
+    max_new_tokens: int = setting(128, 'longest answer', unit='tokens', minimum=1, maximum=2048, live=True)
     timeout_s: float = setting(
         30.0, 'deadline of an answer, from the request', unit='s', minimum=0.1, maximum=3600.0, live=True
     )
@@ -127,9 +127,7 @@ class LimitSettings:
     question_chars: int = setting(
         2000, 'longest question', unit='characters', minimum=16, maximum=100000, live=True
     )
-    question_objects: int = setting(
-        8, 'most objects in one question', minimum=1, maximum=64, live=True
-    )
+    question_objects: int = setting(8, 'most objects in one question', minimum=1, maximum=64, live=True)
     new_tokens: int = setting(
         2048, 'longest answer that a request may ask for', unit='tokens', minimum=1, maximum=16384, live=True
     )
@@ -302,6 +300,6 @@ def check(info: SettingInfo, value: Any) -> None:
         raise SettingError(f'{info.name} must be one of {", ".join(info.choices)}, got {value!r}')
     low, high = info.minimum, info.maximum
     # Written so that NaN fails too.
-    if low is not None and not value >= low or high is not None and not value <= high:
+    if (low is not None and not value >= low) or (high is not None and not value <= high):
         unit = f' {info.unit}' if info.unit else ''
         raise SettingError(f'{info.name} must lie in [{low:g}, {high:g}]{unit}, got {value!r}')

@@ -200,7 +200,9 @@ class Worker:
         if stop is FinishReason.CANCELED:
             raise CanceledError('cancelled while it waited in the queue')
         if stop is FinishReason.TIMEOUT:
-            raise RequestTimeoutError(f'still in the queue after {queue_s:.1f} s: ask less, or allow more time')
+            raise RequestTimeoutError(
+                f'still in the queue after {queue_s:.1f} s: ask less, or allow more time'
+            )
 
         def between_tokens() -> FinishReason | None:
             self._run_calls(engine)
