@@ -10,7 +10,10 @@ weights = sorted(path for path in Path('model/weights').rglob('*') if path.is_fi
 
 setup(
     data_files=[
-        (f'share/pixelrefer_ros/{folder.relative_to("model")}', [str(p) for p in weights if p.parent == folder])
+        (
+            f'share/pixelrefer_ros/{folder.relative_to("model")}',
+            [str(p) for p in weights if p.parent == folder],
+        )
         for folder in sorted({path.parent for path in weights})
     ]
 )
