@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .errors import EmptyPromptError, InvalidImageError, MaskSizeMismatchError
+from .errors import EmptyPromptError, InvalidImageError, InvalidRequestError, MaskSizeMismatchError
 from .geometry import CELL_AREA, PATCH, smart_resize
 from .model_config import Compatibility, ModelConfig
 from .object_tokenizer import ObjectCrop, crop_object, random_seeds
@@ -52,7 +52,8 @@ def plan_views(
     """Cut and scale everything that is needed to tokenize ``views``.
 
     ``seeds``: initial centroids as indices into each object's active cells, instead of those of ``compat``.
-    Raises :class:`InvalidImageError`, :class:`MaskSizeMismatchError` or :class:`EmptyPromptError`.
+    Raises :class:`InvalidImageError`, :class:`MaskSizeMismatchError`, :class:`EmptyPromptError`, or
+    :class:`InvalidRequestError` for seeds out of range.
     """
     rules = config.rules
     objects = tuple(
@@ -60,6 +61,11 @@ def plan_views(
     )
     if seeds is None:
         seeds = [random_seeds(item, rules.num_tokens) if compat.random_seeds else None for item in objects]
+    for item, seed in zip(objects, seeds, strict=True):
+        if seed is not None and not np.isin(seed, np.arange(len(item.active))).all():
+            raise InvalidRequestError(
+                f'initial centroids must be indices into {len(item.active)} active cells'
+            )
     frames = [id(view.frame.image) for view in views]
     first = [frames.index(frame) for frame in frames]  # the first object on the same frame
     local_from = first if compat.share_local_crop else list(range(len(views)))

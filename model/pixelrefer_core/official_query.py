@@ -1,4 +1,4 @@
-"""One query through the whole model at once, with the inputs of the official ``mm_infer`` and every tensor kept.
+"""One query through the whole model, with the inputs of the official ``mm_infer`` and every tensor kept.
 
 For comparing with the official code and for offline evaluation; the engine instead makes object tokens while
 it tracks. ``L`` positions, ``K`` object tokens, ``C`` channels, ``D`` width, ``S`` vocabulary.
@@ -30,8 +30,8 @@ class OfficialQuery:
     ``prompt``: with one ``<region>`` for each mask, or, of a Lite video, for each object. A leading
     ``<image>`` or ``<video>`` shows PixelRefer the scene. ``times_s``: of the frames of a video, empty for an
     image. ``mask_frames``: for each mask the index of its frame, in ``annotated_frames`` if there are any.
-    ``object_frames``: of a Lite video, for each object the frames that it is seen on; masks follow this order.
-    ``seeds``: for each mask the initial centroids as indices into its active cells, None = the model's choice.
+    ``object_frames``: of a Lite video, for each object the frames that show it; masks follow this order.
+    ``seeds``: for each mask the initial centroids, indices into its active cells; None = the model's choice.
     """
 
     frames: Sequence[ImageArray]
@@ -48,9 +48,9 @@ class OfficialQuery:
 class QueryTensors:
     """What a query became on its way.
 
-    ``input_ids``: (L,), before repeated scene tokens are dropped. ``boxes`` and ``mask_grids`` (h, w): of each
-    mask. ``clusters``: (n, C) of each mask, after clustering and before padding. ``region_tokens``: (R, D), all
-    object tokens. ``inputs_embeds``: (L', D). ``logits``: (L', S), of every position.
+    ``input_ids``: (L,), before repeated scene tokens are dropped. Of each mask: ``boxes``, ``mask_grids``
+    (h, w) and ``clusters`` (n, C), after clustering and before padding. ``region_tokens``: (R, D), all object
+    tokens. ``inputs_embeds``: (L', D). ``logits``: (L', S), of every position.
     """
 
     input_ids: list[int]

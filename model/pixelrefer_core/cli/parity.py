@@ -39,21 +39,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     model = load_model(args.checkpoint, device='cpu', dtype='float32', compat='official')
     results: dict[str, Any] = {}
-    print(f'{"case":32} {"object tokens":>14} {"embeddings":>12} {"logits":>12}  input ids  greedy ids')
+    print(f'{"case":32} {"object tokens":>14} {"embeddings":>12} {"logits":>12}  input ids   greedy ids')
     for file in map(Path, args.golden):
         figures = compare(model, read_golden(file))
         results[file.stem] = figures
-        print(
-            f'{file.stem:32} {figures["object_tokens_max_abs"]:14.2e} {figures["inputs_embeds_max_abs"]:12.2e} '
-            f'{figures["logits_max_abs"]:12.2e}  {_word(figures["input_ids_equal"])}      '
-            f'{_word(figures["greedy_ids_equal"])}   {"ok" if figures["passed"] else "FAILED"}'
-        )
+        _print_row(file.stem, *figures.values())
     results['passed'] = all(figures['passed'] for figures in results.values())
     return results
 
 
-def _word(equal: bool) -> str:
-    return 'equal ' if equal else 'differ'
+def _print_row(
+    case: str, objects: float, embeds: float, logits: float, input_ids: bool, greedy_ids: bool, passed: bool
+) -> None:
+    words = ('equal ' if equal else 'differ' for equal in (input_ids, greedy_ids))
+    verdict = 'ok' if passed else 'FAILED'
+    print(f'{case:32} {objects:14.2e} {embeds:12.2e} {logits:12.2e}  {"      ".join(words)}  {verdict}')
 
 
 def read_golden(file: Path) -> Golden:
@@ -83,7 +83,7 @@ def golden_query(golden: Golden) -> OfficialQuery:
 
     masks = golden.get('masks', ())
     return OfficialQuery(
-        frames=golden['frames'],
+        frames=list(golden['frames']),
         prompt=str(golden['prompt']),
         times_s=golden['timestamps_s'].tolist() if 'timestamps_s' in golden else (),
         masks=[mask != 0 for mask in masks],
