@@ -130,7 +130,7 @@ def other_mask_resize(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
 
 
 def fewer_iterations(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
-    change_rules(model, kmeans_iterations=model.config.rules.kmeans_iterations - 2)
+    change_rules(model, kmeans_iterations=1)
 
 
 def swap_heads(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
@@ -183,7 +183,7 @@ def keep_all_scene_tokens(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
         (other_mask_resize, 'lite_img_mid'),
         (other_mask_resize, 'pixelrefer_img_multi'),
         (fewer_iterations, 'lite_img_mid'),
-        (fewer_iterations, 'pixelrefer_vid_two_obj_multi'),
+        (fewer_iterations, 'pixelrefer_img_multi'),
         (swap_heads, 'lite_img_mid'),
         (wrong_number_of_heads, 'lite_img_mid'),
         (swap_views, 'lite_img_mid'),
