@@ -1,0 +1,293 @@
+"""The worker never makes a camera wait, lets frames through while it answers, and ends what it was told to end."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from pixelrefer_core.engine import Engine
+from pixelrefer_core.errors import (
+    BusyError,
+    CanceledError,
+    DeviceOutOfMemoryError,
+    ModelError,
+    NotReadyError,
+    RequestTimeoutError,
+    UnknownObjectError,
+)
+from pixelrefer_core.settings import Settings, TrackerSettings
+from pixelrefer_core.tracker import create_tracker
+from pixelrefer_core.types import (
+    NANOSECONDS,
+    FinishReason,
+    Frame,
+    Generation,
+    ModelInfo,
+    ObjectTokens,
+    Prompt,
+    Query,
+    QueryKind,
+)
+from pixelrefer_core.worker import WAITING_CALLS, Worker
+
+IMAGE = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
+QUERY = Query(QueryKind.ANSWER, ('cup',), 'What?')
+
+
+class PacedModel:
+    """Writes one word each time the test lets it, so that the test decides what happens between two tokens."""
+
+    info = ModelInfo('paced', '', 'cpu', 'float32', False, 0, 100)
+
+    def __init__(self):
+        self.go = threading.Semaphore(0)
+        self.written = threading.Semaphore(0)
+        self.fault: Exception | None = None
+
+    def encode_objects(self, views):
+        return [ObjectTokens(None, view.frame.stamp_ns) for view in views]
+
+    def generate(self, instruction, objects, *, options, on_text=None, should_stop=None):
+        words = []
+        while True:
+            assert self.go.acquire(timeout=20)
+            if self.fault is not None:
+                raise self.fault
+            reason = should_stop()
+            if reason is None and len(words) == options.max_new_tokens:
+                reason = FinishReason.LENGTH
+            if reason is not None:
+                self.written.release()
+                return Generation(' '.join(words), reason, 1, len(words), 0.0, 0.0, 0.0)
+            words.append(f'w{len(words)}')
+            if on_text:
+                on_text(words[-1])
+            self.written.release()
+
+    def let(self, tokens: int) -> None:
+        for _ in range(tokens):
+            self.go.release()
+            assert self.written.acquire(timeout=20)
+
+
+class Setup:
+    def __init__(self):
+        self.model = PacedModel()
+        self.updates = []
+        self.news = threading.Condition()
+        self.worker = Worker(self.build, on_update=self.on_update)
+        self.worker.start().result(20)
+        self.stamp = 0
+
+    def build(self):
+        return Engine(Settings(), tracker=create_tracker(TrackerSettings()), model=self.model)
+
+    def on_update(self, update):
+        with self.news:
+            self.updates.append(update)
+            self.news.notify_all()
+
+    def offer(self):
+        self.stamp += 1
+        self.worker.offer(Frame(IMAGE, self.stamp * NANOSECONDS))
+
+    def tracked(self, count):
+        with self.news:
+            return self.news.wait_for(lambda: len(self.updates) >= count, 20)
+
+    def ask(self, **options):
+        return self.worker.submit(QUERY, **({'limit': 4, 'timeout_s': 20} | options))
+
+
+@pytest.fixture
+def setup():
+    setup = Setup()
+    setup.offer()
+    assert setup.tracked(1)
+    setup.worker.call(lambda engine: engine.add_objects([Prompt('cup', box_xyxy=(10, 10, 40, 40))])).result(20)
+    yield setup
+    setup.model.go.release(100)
+    assert setup.worker.stop()
+
+
+def block(worker) -> threading.Event:
+    """Occupy the worker's thread until the event is set."""
+    free, running = threading.Event(), threading.Event()
+    worker.call(lambda engine: running.set() or free.wait(20))
+    assert running.wait(20)
+    return free
+
+
+def test_the_newest_frame_wins_and_every_drop_is_counted(setup):
+    free = block(setup.worker)
+    for _ in range(5):
+        setup.offer()
+    free.set()
+    assert setup.tracked(2)
+    assert [update.frame.stamp_ns // NANOSECONDS for update in setup.updates] == [1, 6]
+    statistics = setup.worker.statistics()
+    assert (statistics.frames_offered, statistics.frames_tracked, statistics.frames_dropped) == (6, 2, 4)
+
+
+def test_frames_are_tracked_between_two_tokens_of_an_answer(setup):
+    ticket = setup.ask()
+    setup.model.let(1)
+    for count in (2, 3):
+        setup.offer()
+        setup.model.let(1)
+        assert len(setup.updates) == count
+    assert not ticket.future.done()
+    ticket.cancel()
+    setup.model.let(1)
+    assert ticket.future.result(20).text == 'w0 w1 w2'
+
+
+def test_calls_are_served_between_two_tokens_too(setup):
+    ticket = setup.ask()
+    setup.model.let(1)
+    call = setup.worker.call(lambda engine: engine.select_objects()[0].object_id)
+    setup.model.let(1)
+    assert call.result(20) == 'cup'
+    ticket.cancel()
+    setup.model.let(1)
+
+
+def test_cancelling_stops_within_one_token_and_returns_the_text_so_far(setup):
+    ticket = setup.ask()
+    setup.model.let(3)
+    ticket.cancel()
+    setup.model.let(1)
+    answer = ticket.future.result(20)
+    assert (answer.finish_reason, answer.text) == (FinishReason.CANCELED, 'w0 w1 w2')
+
+
+def test_text_is_streamed_as_it_is_written(setup):
+    pieces = []
+    ticket = setup.ask(on_text=pieces.append)
+    setup.model.let(2)
+    assert pieces == ['w0', 'w1']
+    ticket.cancel()
+    setup.model.let(1)
+
+
+def test_a_question_cancelled_in_the_queue_never_starts(setup):
+    free = block(setup.worker)
+    ticket = setup.ask()
+    ticket.cancel()
+    free.set()
+    with pytest.raises(CanceledError, match='queue'):
+        ticket.future.result(20)
+
+
+def test_a_deadline_that_passes_in_the_queue_is_a_timeout(setup):
+    free = block(setup.worker)
+    ticket = setup.ask(timeout_s=0.0)
+    free.set()
+    with pytest.raises(RequestTimeoutError, match='still in the queue'):
+        ticket.future.result(20)
+
+
+def test_a_deadline_that_passes_in_the_middle_keeps_the_text_so_far(setup):
+    ticket = setup.ask(timeout_s=20)
+    setup.model.let(2)
+    ticket.deadline_s = 0.0
+    setup.model.let(1)
+    answer = ticket.future.result(20)
+    assert (answer.finish_reason, answer.text) == (FinishReason.TIMEOUT, 'w0 w1')
+
+
+def test_a_full_queue_is_busy_and_higher_priority_goes_first(setup):
+    free = block(setup.worker)
+    low, high = setup.ask(limit=2), setup.ask(limit=2, priority=5)
+    with pytest.raises(BusyError, match='2 questions are waiting'):
+        setup.ask(limit=2)
+    order = []
+    low.future.add_done_callback(lambda _: order.append('low'))
+    high.future.add_done_callback(lambda _: order.append('high'))
+    low.cancel()
+    high.cancel()
+    free.set()
+    for ticket in (low, high):
+        with pytest.raises(CanceledError):
+            ticket.future.result(20)
+    assert order == ['high', 'low']
+
+
+def test_waiting_calls_are_bounded(setup):
+    free = block(setup.worker)
+    for _ in range(WAITING_CALLS):
+        setup.worker.call(lambda engine: None)
+    with pytest.raises(BusyError):
+        setup.worker.call(lambda engine: None)
+    free.set()
+
+
+@pytest.mark.parametrize('fault', [DeviceOutOfMemoryError('the device is full'), ZeroDivisionError('a bug')])
+def test_a_fault_in_one_answer_reaches_its_asker_and_the_next_is_served(setup, fault):
+    setup.model.fault = fault
+    ticket = setup.ask()
+    setup.model.go.release()
+    with pytest.raises(type(fault)):
+        ticket.future.result(20)
+    setup.model.fault = None
+    second = setup.ask()
+    setup.model.let(1)
+    second.cancel()
+    setup.model.let(1)
+    assert second.future.result(20).text == 'w0'
+    assert setup.worker.statistics().failures == 1
+
+
+def test_a_frame_that_fails_is_counted_and_the_next_is_tracked(setup):
+    setup.worker.offer(Frame(np.zeros((9000, 9000, 3), np.uint8), 0))
+    free = block(setup.worker)
+    free.set()
+    setup.offer()
+    assert setup.tracked(2)
+    assert setup.worker.statistics().failures_by_code == {7004: 1}
+
+
+def test_an_error_of_the_engine_reaches_the_caller(setup):
+    with pytest.raises(UnknownObjectError):
+        setup.worker.call(lambda engine: engine.remove_objects(['ghost'])).result(20)
+
+
+def test_stopping_ends_the_running_answer_and_everything_that_waits(setup):
+    running = setup.ask()
+    setup.model.let(1)
+    waiting = setup.ask()
+    stopper = threading.Thread(target=setup.worker.stop)
+    stopper.start()
+    setup.model.go.release(2)
+    assert running.future.result(20).finish_reason is FinishReason.CANCELED
+    with pytest.raises(CanceledError, match='shut down'):
+        waiting.future.result(20)
+    stopper.join(20)
+    with pytest.raises(NotReadyError):
+        setup.ask()
+
+
+def test_an_engine_that_cannot_be_built_is_reported_and_takes_no_work():
+    def build():
+        raise ModelError('no weights here')
+
+    worker = Worker(build, on_update=lambda update: None)
+    with pytest.raises(ModelError, match='no weights here'):
+        worker.start().result(20)
+    with pytest.raises(NotReadyError):
+        worker.call(lambda engine: None)
+    assert worker.stop()
+
+
+def test_the_answer_counts_its_time_in_the_queue(setup):
+    free = block(setup.worker)
+    ticket = setup.ask()
+    threading.Event().wait(0.05)
+    free.set()
+    setup.model.let(1)
+    ticket.cancel()
+    setup.model.let(1)
+    timing = ticket.future.result(20).timing
+    assert 0.05 <= timing.queue_s <= timing.first_token_s <= timing.total_s
