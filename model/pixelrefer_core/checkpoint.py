@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
 from .byte_tokenizer import byte_tokenizer
 from .decoding import DecodingRules
+from .device import choose_device, choose_dtype
 from .errors import ModelError
 from .model_config import (
     COMPATIBILITY,
@@ -94,33 +95,6 @@ def _build(
 ) -> PixelRefer:
     with torch.device('meta'):
         return PixelRefer(config, tokenizer, rules, compat=COMPATIBILITY[compat], identity=identity)
-
-
-def choose_device(name: str) -> torch.device:
-    """Return a device by name; ``auto`` is the first GPU, else the CPU. Raises :class:`ModelError`."""
-    if name == 'auto':
-        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ModelError(f'{name!r} is no device; use auto, cpu, cuda or cuda:N') from error
-    if device.type == 'cuda' and (device.index or 0) >= torch.cuda.device_count():
-        raise ModelError(f'{name} is not there: torch sees {torch.cuda.device_count()} GPUs; use cpu or auto')
-    return device
-
-
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return a precision by name; ``auto`` is the best that ``device`` computes in at full speed."""
-    if name == 'auto':
-        if device.type != 'cuda':
-            return torch.float32
-        # Emulated bfloat16 is slower than float16.
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if native else torch.float16
-    known = {'float32': torch.float32, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
-    if name not in known:
-        raise ModelError(f'dtype must be auto, {", ".join(known)}, got {name!r}')
-    return known[name]
 
 
 def find_folder(path: str) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -13,7 +13,7 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 from .byte_text import TextStream
 from .decoding import DecodingRules, TokenChooser
 from .language_model import LanguageModel, PromptEmbedding
-from .prefix_cache import PrefixCache
+from .prefix_cache import PrefixCache, cut
 from .types import FinishReason, Generation, GenerationOptions
 
 OnText = Callable[[str], None]
@@ -24,24 +24,54 @@ PREFILL_CHUNK = 256
 
 
 @dataclass
-class _Answer:
-    """What has been decoded so far."""
+class PartialAnswer:
+    """What has been decoded so far. ``reason``: why it ended, None while it grows."""
 
     stream: TextStream
+    chooser: TokenChooser
+    rules: DecodingRules
+    options: GenerationOptions
     on_text: OnText
+    started_s: float
+    reason: FinishReason | None = None
+    first_token_s: float = math.nan
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
 
-    def add(self, token: int, logprob: float) -> None:
+    def grow(self, logits: torch.Tensor) -> None:
+        """Choose the next token from ``logits`` (S), say what text it completes, and see whether it is the last."""
+        token, logprob = self.chooser.choose(logits)
+        if not self.ids:
+            self.first_token_s = monotonic() - self.started_s
         self.ids.append(token)
         self.logprobs.append(logprob)
-        self.say(self.stream.push(token))
+        self._say(self.stream.push(token))
+        if token in self.rules.eos_ids:
+            self.reason = FinishReason.STOP
+        elif len(self.ids) >= self.options.max_new_tokens:
+            self.reason = FinishReason.LENGTH
 
-    def say(self, piece: str) -> None:
+    def _say(self, piece: str) -> None:
         if piece:
             self.pieces.append(piece)
             self.on_text(piece)
+
+    def finish(self, prompt_tokens: int) -> Generation:
+        """Close the answer. ``reason`` must be set."""
+        assert self.reason is not None
+        self._say(self.stream.finish())
+        # The device works asynchronously, so the prompt is known to be read once the first token is there.
+        prefill_s = self.first_token_s if self.ids else monotonic() - self.started_s
+        return Generation(
+            text=''.join(self.pieces).strip(),
+            finish_reason=self.reason,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=len(self.ids),
+            prefill_s=prefill_s,
+            first_token_s=prefill_s,
+            mean_logprob=sum(self.logprobs) / len(self.ids) if self.ids else math.nan,
+        )
 
 
 class Decoder:
@@ -56,11 +86,7 @@ class Decoder:
         self.prefixes = PrefixCache()
 
     def generate(
-        self,
-        prompt: PromptEmbedding,
-        options: GenerationOptions,
-        on_text: OnText = lambda piece: None,
-        should_stop: ShouldStop = lambda: None,
+        self, prompt: PromptEmbedding, options: GenerationOptions, on_text: OnText, should_stop: ShouldStop
     ) -> Generation:
         """Decode at most ``options.max_new_tokens`` tokens.
 
@@ -68,56 +94,81 @@ class Decoder:
         between tokens, and ends the answer by returning a reason; what was decoded until then is returned.
         ``completion_tokens`` counts the token that ends an answer, ``mean_logprob`` includes it.
         """
-        start = monotonic()
-        answer = _Answer(TextStream(self._tokenizer), on_text)
+        answer = self._begin(prompt, options, on_text)
         prefix = self.prefixes.take(prompt.keys, self._model.new_cache())
         try:
-            logits, reason = self._prefill(prompt.embeds[prefix.length :], prefix.cache, should_stop)
-            prefill_s = monotonic() - start
-            if logits is not None:
-                chooser = TokenChooser(self.rules, options, logits.device)
-                answer.add(*chooser.choose(logits))
-                prefill_s = monotonic() - start  # a device works asynchronously until its result is read
-                reason = self._decode(answer, chooser, prefix.cache, options.max_new_tokens, should_stop)
+            logits = self._prefill(prompt.embeds[prefix.length :], prefix.cache, answer, should_stop)
+            while answer.reason is None:
+                answer.grow(logits)
+                answer.reason = answer.reason or should_stop()
+                if answer.reason is None:
+                    logits = self._model.extend(self._model.embed_ids(answer.ids[-1:]), prefix.cache)
         finally:
             self.prefixes.keep(prompt.keys, prompt.sources, prefix.cache)
-        answer.say(answer.stream.finish())
-        return Generation(
-            text=''.join(answer.pieces).strip(),
-            finish_reason=reason or FinishReason.STOP,
-            prompt_tokens=len(prompt.keys),
-            completion_tokens=len(answer.ids),
-            prefill_s=prefill_s,
-            first_token_s=prefill_s,
-            mean_logprob=sum(answer.logprobs) / len(answer.ids) if answer.ids else math.nan,
+        return answer.finish(prompt_tokens=len(prompt.keys))
+
+    def generate_batch(
+        self, prompts: Sequence[PromptEmbedding], options: GenerationOptions, should_stop: ShouldStop
+    ) -> list[Generation]:
+        """Decode several answers side by side, so that each step reads the weights once for all of them."""
+        answers = [self._begin(prompt, options, lambda piece: None) for prompt in prompts]
+        batch = self._model.start_batch([prompt.embeds for prompt in prompts])
+        logits = batch.logits
+        while True:
+            for answer, row in zip(answers, logits, strict=True):
+                if answer.reason is None:
+                    answer.grow(row)
+            going = [answer for answer in answers if answer.reason is None]
+            reason = should_stop() if going else None
+            for answer in going:
+                answer.reason = reason
+            if reason is not None or not going:
+                break
+            # A row that has ended repeats its last token, which nobody reads.
+            logits = batch.extend([answer.ids[-1] for answer in answers])
+        return [
+            answer.finish(prompt_tokens=len(prompt.keys))
+            for answer, prompt in zip(answers, prompts, strict=True)
+        ]
+
+    def score(self, prompt: PromptEmbedding, choices: Sequence[str]) -> list[float]:
+        """Return the natural log probability with which the model would begin its answer with each choice."""
+        prefix = self.prefixes.take(prompt.keys, self._model.new_cache())
+        logits = self._model.extend(prompt.embeds[prefix.length :], prefix.cache)
+        scores = [self._score(logits, choice, prefix.cache) for choice in choices]
+        self.prefixes.keep(prompt.keys, prompt.sources, prefix.cache)
+        return scores
+
+    def _score(self, logits: torch.Tensor, choice: str, cache: DynamicCache) -> float:
+        ids = self._tokenizer(choice, add_special_tokens=False)['input_ids']
+        read = cache.get_seq_length()
+        total = 0.0
+        for position, token in enumerate(ids):
+            total += float(logits.float().log_softmax(dim=-1)[token])
+            if position + 1 < len(ids):
+                logits = self._model.extend(self._model.embed_ids([token]), cache)
+        cut(cache, read)
+        return total
+
+    def _begin(self, prompt: PromptEmbedding, options: GenerationOptions, on_text: OnText) -> PartialAnswer:
+        return PartialAnswer(
+            stream=TextStream(self._tokenizer),
+            chooser=TokenChooser(self.rules, options, prompt.embeds.device),
+            rules=self.rules,
+            options=options,
+            on_text=on_text,
+            started_s=monotonic(),
         )
 
     def _prefill(
-        self, embeds: torch.Tensor, cache: DynamicCache, should_stop: ShouldStop
-    ) -> tuple[torch.Tensor | None, FinishReason | None]:
-        """Return the logits after the prompt, or the reason to stop before that."""
-        logits = None
-        for chunk in embeds.split(PREFILL_CHUNK):
-            reason = should_stop() if logits is not None else None
-            if reason is not None:
-                return None, reason
+        self, embeds: torch.Tensor, cache: DynamicCache, answer: PartialAnswer, should_stop: ShouldStop
+    ) -> torch.Tensor:
+        """Return the logits after the prompt, or stop ``answer`` before that."""
+        chunks = torch.split(embeds, PREFILL_CHUNK)
+        logits = self._model.extend(chunks[0], cache)
+        for chunk in chunks[1:]:
+            answer.reason = should_stop()
+            if answer.reason is not None:
+                break
             logits = self._model.extend(chunk, cache)
-        return logits, None
-
-    def _decode(
-        self,
-        answer: _Answer,
-        chooser: TokenChooser,
-        cache: DynamicCache,
-        max_new_tokens: int,
-        should_stop: ShouldStop,
-    ) -> FinishReason:
-        while answer.ids[-1] not in self.rules.eos_ids:
-            if len(answer.ids) >= max_new_tokens:
-                return FinishReason.LENGTH
-            reason = should_stop()
-            if reason is not None:
-                return reason
-            logits = self._model.extend(self._model.embed_ids(answer.ids[-1:]), cache)
-            answer.add(*chooser.choose(logits))
-        return FinishReason.STOP
+        return logits

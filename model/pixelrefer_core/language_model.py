@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
+from torch.nn import functional
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
@@ -27,6 +28,36 @@ class PromptEmbedding:
     embeds: torch.Tensor
     keys: Sequence[Hashable]
     sources: Sequence[torch.Tensor]
+
+
+@dataclass(eq=False)
+class BatchState:
+    """Several prompts and their answers, side by side. ``padding``: (B), empty positions before each prompt."""
+
+    model: LanguageModel
+    cache: DynamicCache
+    padding: torch.Tensor
+    logits: torch.Tensor = field(init=False)
+
+    def extend(self, ids: Sequence[int]) -> torch.Tensor:
+        """Read one more token of each row; returns the logits after it, (B, S)."""
+        return self.read(self.model.embed_ids(ids)[:, None])
+
+    @torch.no_grad()
+    def read(self, embeds: torch.Tensor) -> torch.Tensor:
+        """Read ``embeds`` (B, L, D); returns the logits after the last of them, (B, S)."""
+        start = self.cache.get_seq_length()
+        columns = torch.arange(start + embeds.shape[1], device=embeds.device)
+        output = self.model.model(
+            inputs_embeds=embeds,
+            attention_mask=(columns >= self.padding[:, None]).long(),
+            position_ids=(columns[start:] - self.padding[:, None]).clamp(min=0),
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        self.logits = output.logits[:, -1]
+        return self.logits
 
 
 class LanguageModel(nn.Module):
@@ -68,6 +99,17 @@ class LanguageModel(nn.Module):
         )
         logits: torch.Tensor = output.logits[0, -1]
         return logits
+
+    @torch.no_grad()
+    def start_batch(self, prompts: Sequence[torch.Tensor]) -> BatchState:
+        """Read several prompts (L, D) at once."""
+        longest = max(len(prompt) for prompt in prompts)
+        padding = torch.tensor([longest - len(prompt) for prompt in prompts], device=prompts[0].device)
+        # Padded in front, so that all prompts end, and their answers begin, in the same column.
+        embeds = torch.stack([functional.pad(p, (0, 0, longest - len(p), 0)) for p in prompts])  # (B, L, D)
+        state = BatchState(self, self.new_cache(), padding)
+        state.read(embeds)
+        return state
 
     def new_cache(self) -> DynamicCache:
         """Return an empty cache of keys and values."""

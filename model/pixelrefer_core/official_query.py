@@ -16,10 +16,11 @@ import torch
 from .errors import InvalidRequestError
 from .geometry import PaddedBox
 from .object_views import ViewPlan, plan_views
-from .pixelrefer import EncodedObjects, PixelRefer
+from .pixelrefer import PixelRefer
 from .prompt import chat, fill_regions, region_slot, scene_slot
 from .scene import SceneTokens
 from .types import Frame, ImageArray, MaskArray, ObjectView
+from .visual_model import EncodedObjects
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class QueryTensors:
 def run_query(model: PixelRefer, query: OfficialQuery) -> QueryTensors:
     """Run a query to the logits. Raises what :meth:`PixelRefer.encode_objects` and the prompt raise."""
     plan = _plan(model, query)
-    encoded = model.embed_views(plan) if plan else None
+    encoded = model.visual_model.embed_views(plan) if plan else None
     regions = encoded.unbind() if encoded else []
     scene, text = _scene(model, query)
     content = fill_regions(text, _slots(model, query, encoded))
@@ -105,7 +106,7 @@ def _scene(model: PixelRefer, query: OfficialQuery) -> tuple[SceneTokens | None,
         return None, query.prompt
     frames = [Frame(image, stamp_ns=0) for image in query.frames]
     model.check_scene(frames, video=bool(query.times_s))
-    scene = model.embed_scene(query.frames, query.times_s or None)
+    scene = model.visual_model.embed_scene(query.frames, query.times_s or None)
     return scene, query.prompt.removeprefix(tag).strip()
 
 

@@ -1,24 +1,21 @@
 """PixelRefer and PixelRefer-Lite: one class; which of the two it is stands in its configuration.
 
-``B`` object-frames, ``K`` object tokens, ``T`` patches of all pictures, ``C`` channels of the vision encoder,
-``D`` width of the language model.
+``K`` tokens of an object-frame, ``L`` positions of a prompt, ``D`` width of the language model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from .decoding import DecodingRules, check_options
+from .device import memory_guard
 from .errors import (
-    DeviceOutOfMemoryError,
     InvalidImageError,
     InvalidRequestError,
     ModelError,
@@ -27,27 +24,24 @@ from .errors import (
     WindowEmptyError,
 )
 from .generation import Decoder, OnText, ShouldStop
-from .geometry import CELL_AREA, PATCH, Grid
 from .language_model import LanguageModel, PromptEmbedding
 from .model_config import COMPATIBILITY, Compatibility, ModelConfig
-from .object_infusion import ObjectInfusion
-from .object_tokenizer import ObjectTokenizer, batch_cells, resample
-from .object_views import ViewPlan, check_image, fit_picture, plan_views
-from .preprocess import Normalizer, grid_of, to_patches
-from .projector import Projector
+from .object_views import check_image, plan_views
 from .prompt import IMAGE_TOKEN, REGION_TOKEN, chat, check_text, fill_regions, region_slot, scene_slot
-from .scene import SceneTokens, changed_cells
+from .scene import SceneTokens
 from .types import (
     NANOSECONDS,
     Frame,
     Generation,
     GenerationOptions,
-    ImageArray,
     ModelInfo,
     ObjectTokens,
     ObjectView,
 )
-from .vision_encoder import VisionEncoder
+from .visual_model import VisualModel
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -57,23 +51,6 @@ class Identity:
     name: str
     revision: str = ''
     trained: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedObjects:
-    """Object tokens on their way: ``clusters`` (B, K, C) after SAOT, ``tokens`` (B, K, D) when ready.
-
-    ``filled``: how many of the K clusters hold something. ``given``: how many the language model is given.
-    """
-
-    clusters: torch.Tensor
-    tokens: torch.Tensor
-    filled: tuple[int, ...]
-    given: tuple[int, ...]
-
-    def unbind(self) -> list[torch.Tensor]:
-        """Return the tokens of each object, (given, D)."""
-        return [tokens[:count] for tokens, count in zip(self.tokens, self.given, strict=True)]
 
 
 class PixelRefer(nn.Module):
@@ -90,22 +67,13 @@ class PixelRefer(nn.Module):
     ) -> None:
         """Compose the parts. Raises :class:`ModelError` when the tokenizer lacks a placeholder."""
         super().__init__()
-        rules, channels, width = config.rules, config.vision.hidden_size, config.language.hidden_size
         self.config, self.tokenizer, self.compat, self.identity = config, tokenizer, compat, identity
-        self.vision_encoder = VisionEncoder(config.vision)
-        self.object_tokenizer = ObjectTokenizer(channels, rules)
-        self.object_infusion = (
-            ObjectInfusion(channels, rules.infusion_heads) if rules.infusion_heads else None
-        )
-        self.object_projector = Projector(channels, width)
-        # Lite never shows scenes to its language model, but its checkpoints carry the projector.
-        self.scene_projector = Projector(channels, width)
+        self.visual_model = VisualModel(config)
         self.language_model = LanguageModel(config.language)
         self.decoder = Decoder(self.language_model, tokenizer, decoding)
         self.region_id = self._token_id(REGION_TOKEN)
         self.image_id = self._token_id(IMAGE_TOKEN)
         self._control_tokens = frozenset((*tokenizer.get_added_vocab(), '<video>'))
-        self._normalize = Normalizer(config.vision.image_mean, config.vision.image_std)
 
     def _token_id(self, token: str) -> int:
         token_id = self.tokenizer.get_added_vocab().get(token)
@@ -116,12 +84,12 @@ class PixelRefer(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.object_tokenizer.pos_linear.weight.device
+        return next(self.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the weights."""
-        return self.object_tokenizer.pos_linear.weight.dtype
+        return next(self.parameters()).dtype
 
     @property
     def info(self) -> ModelInfo:
@@ -148,32 +116,9 @@ class PixelRefer(nn.Module):
         if not views:
             return []
         with memory_guard():
-            encoded = self.embed_views(plan_views(views, self.config, self.compat))
+            encoded = self.visual_model.embed_views(plan_views(views, self.config, self.compat))
         stamps = [view.frame.stamp_ns for view in views]
         return [ObjectTokens(*pair) for pair in zip(encoded.unbind(), stamps, strict=True)]
-
-    def embed_views(self, plan: ViewPlan) -> EncodedObjects:
-        """Run SAOT, infusion and projection on planned views; differentiable."""
-        grids = [grid_of(picture) for picture in plan.pictures]
-        patches = self._patches([to_patches(picture) for picture in plan.pictures])
-        features = self.vision_encoder(patches, grids, [1] * len(grids))  # (T, C)
-        per_picture = features.split([grid.cells for grid in grids])
-        count, num_tokens = len(plan.objects), self.config.rules.num_tokens
-        packed, offsets = _on_mask_grids(features, per_picture[:count], grids[:count], plan)
-        batch = batch_cells(plan.objects, offsets, num_tokens, plan.seeds).to(self.device)
-        clusters = self.object_tokenizer(packed, batch)  # (B, K, C)
-        fused = clusters
-        if self.object_infusion is not None:
-            split = count + len(plan.local)
-            local = torch.stack(per_picture[count:split])[list(plan.local_of)]  # (B, L, C)
-            whole = torch.stack(per_picture[split:])[list(plan.whole_of)]  # (B, G, C)
-            fused = self.object_infusion(clusters, local, whole)
-        filled = tuple(min(cells, num_tokens) for cells in batch.counts)
-        given = (num_tokens,) * count if self.config.rules.pad_tokens else filled
-        return EncodedObjects(clusters, self.object_projector(fused), filled, given)
-
-    def _patches(self, patches: Sequence[npt.NDArray[np.uint8]]) -> torch.Tensor:
-        return self._normalize(patches, self.device, self.dtype)  # (T, 588)
 
     @torch.no_grad()
     def encode_scene(self, frames: Sequence[Frame], *, video: bool) -> SceneTokens:
@@ -185,11 +130,11 @@ class PixelRefer(nn.Module):
         self.check_scene(frames, video=video)
         times = [(frame.stamp_ns - frames[0].stamp_ns) / NANOSECONDS for frame in frames] if video else None
         with memory_guard():
-            return self.embed_scene([frame.image for frame in frames], times)
+            return self.visual_model.embed_scene([frame.image for frame in frames], times)
 
     def check_scene(self, frames: Sequence[Frame], *, video: bool) -> None:
         """Raise what :meth:`encode_scene` raises for frames that make no scene."""
-        if self.object_infusion is not None:
+        if self.config.rules.infusion_heads:
             raise UnsupportedError('PixelRefer-Lite reads object tokens alone; it cannot be shown a scene')
         if not frames or (len(frames) > 1 and not video):
             raise InvalidRequestError(
@@ -199,21 +144,6 @@ class PixelRefer(nn.Module):
             check_image(frame.image)
             if frame.image.shape != frames[0].image.shape:
                 raise InvalidImageError('the frames of a video must have one size')
-
-    def embed_scene(self, images: Sequence[ImageArray], times_s: Sequence[float] | None) -> SceneTokens:
-        """Encode, project and thin out a scene; ``times_s`` of a video, None for an image; differentiable."""
-        merge = self.config.spatial_merge if times_s is not None else 1
-        budget = self.config.max_length // len(images) * merge**2 * CELL_AREA
-        pictures = [fit_picture(image, budget, factor=PATCH * merge) for image in images]
-        patches = self._patches([to_patches(picture, merge) for picture in pictures])
-        grids = [grid_of(picture) for picture in pictures]
-        tokens = self.scene_projector(self.vision_encoder(patches, grids, [merge] * len(grids)))
-        counts = tuple(grid.cells // merge**2 for grid in grids)
-        frames = tokens.split(counts)
-        if len(frames) > 1:
-            changed = changed_cells(patches.view(len(frames), counts[0], -1))
-            frames = tuple(frame[kept] for frame, kept in zip(frames, changed, strict=True))
-        return SceneTokens(frames, counts, None if times_s is None else tuple(times_s))
 
     # --- from tokens to text ---
 
@@ -231,36 +161,81 @@ class PixelRefer(nn.Module):
 
         ``objects``: for each object its tokens, oldest frame first. ``on_text`` gets whole characters only;
         ``should_stop`` is asked between tokens and between chunks of the prompt and may use the device.
+        ``scene``: for PixelRefer (Vision-Object), from :meth:`encode_scene`.
         Raises :class:`InvalidQuestionError`, :class:`InvalidRequestError`, :class:`QuestionTooLongError`,
         :class:`WindowEmptyError`, :class:`ModelError` or :class:`DeviceOutOfMemoryError`.
         """
         check_options(options)
+        with memory_guard(self.decoder.prefixes.clear):
+            prompt = self._prompt(instruction, objects, scene)
+            options = self._within_context(options, [prompt])
+            return self.decoder.generate(prompt, options, on_text or _ignore, should_stop or _never)
+
+    def generate_batch(
+        self,
+        questions: Sequence[tuple[str, Sequence[Sequence[ObjectTokens]]]],
+        *,
+        options: GenerationOptions,
+        should_stop: ShouldStop | None = None,
+    ) -> list[Generation]:
+        """Answer several ``(instruction, objects)`` at once; otherwise like :meth:`generate`."""
+        check_options(options)
+        if not questions:
+            return []
+        with memory_guard(self.decoder.prefixes.clear):
+            prompts = [self._prompt(instruction, objects, None) for instruction, objects in questions]
+            options = self._within_context(options, prompts)
+            return self.decoder.generate_batch(prompts, options, should_stop or _never)
+
+    def choose(
+        self,
+        instruction: str,
+        objects: Sequence[Sequence[ObjectTokens]],
+        choices: Sequence[str],
+        *,
+        scene: SceneTokens | None = None,
+    ) -> dict[str, float]:
+        """Return how probable the model finds each of ``choices`` as its answer; they add up to one.
+
+        One pass over the prompt where the choices are single tokens (yes/no, A to D). What each choice is
+        compared with is the other choices alone, so this is no measure of whether any of them is right.
+        Raises like :meth:`generate`.
+        """
+        if not choices or not all(choices) or len(set(choices)) < len(choices):
+            raise InvalidRequestError(f'choices must be different texts, got {list(choices)}')
+        with memory_guard(self.decoder.prefixes.clear):
+            scores = self.decoder.score(self._prompt(instruction, objects, scene), choices)
+        shares = torch.tensor(scores, dtype=torch.float64).softmax(dim=0).tolist()
+        return dict(zip(choices, shares, strict=True))
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch to training; keys and values of the old weights are forgotten."""
+        self.decoder.prefixes.clear()
+        return super().train(mode)
+
+    def _prompt(
+        self, instruction: str, objects: Sequence[Sequence[ObjectTokens]], scene: SceneTokens | None
+    ) -> PromptEmbedding:
         check_text(instruction, self._control_tokens)
         content = fill_regions(instruction, self._region_slots(objects))
         if scene is not None:
             content = scene_slot([len(frame) for frame in scene.frames], scene.times_s) + content.strip()
         ids = self.token_ids(chat(content))
-        room = self._room(ids)
-        with memory_guard():
-            vectors = {
-                self.region_id: [view.tokens for views in objects for view in views],
-                self.image_id: list(scene.frames) if scene is not None else [],
-            }
-            return self.decoder.generate(
-                self.embed_prompt(ids, vectors),
-                replace(options, max_new_tokens=min(options.max_new_tokens, room)),
-                on_text or _ignore,
-                should_stop or _never,
-            )
-
-    def _room(self, ids: Sequence[int]) -> int:
         length = self.config.language.max_position_embeddings
         if len(ids) >= length:
             raise QuestionTooLongError(
                 f'the prompt has {len(ids)} tokens, the model reads {length}: '
                 'ask about fewer objects, a shorter window, or in fewer words'
             )
-        return length - len(ids)
+        regions = [view.tokens for views in objects for view in views]
+        frames = list(scene.frames) if scene is not None else []
+        return self.embed_prompt(ids, {self.region_id: regions, self.image_id: frames})
+
+    def _within_context(
+        self, options: GenerationOptions, prompts: Sequence[PromptEmbedding]
+    ) -> GenerationOptions:
+        room = self.config.language.max_position_embeddings - max(len(prompt.keys) for prompt in prompts)
+        return replace(options, max_new_tokens=min(options.max_new_tokens, room))
 
     def _region_slots(self, objects: Sequence[Sequence[ObjectTokens]]) -> list[str]:
         for number, views in enumerate(objects, start=1):
@@ -306,37 +281,6 @@ class PixelRefer(nn.Module):
                 where = torch.tensor(places, device=embeds.device)
                 embeds = embeds.index_copy(0, where, torch.cat(list(tensors)).to(embeds.dtype))
         return PromptEmbedding(embeds, keys, [tensor for tensors in vectors.values() for tensor in tensors])
-
-
-def _on_mask_grids(
-    features: torch.Tensor, crops: Sequence[torch.Tensor], grids: Sequence[Grid], plan: ViewPlan
-) -> tuple[torch.Tensor, list[int]]:
-    """Return features in which every crop has its mask's grid, and where each crop's begin.
-
-    Only the official budget ever changes a crop's grid; its features are then resampled and appended.
-    """
-    offsets, start, extra = [], 0, [features]
-    end = len(features)
-    for crop, grid, item in zip(crops, grids, plan.objects, strict=True):
-        offsets.append(start)
-        start += grid.cells
-        if grid != item.grid:
-            offsets[-1] = end
-            extra.append(resample(crop, grid, item.grid))
-            end += item.grid.cells
-    return (torch.cat(extra) if len(extra) > 1 else features), offsets
-
-
-@contextmanager
-def memory_guard() -> Iterator[None]:
-    """Turn running out of device memory into :class:`DeviceOutOfMemoryError`, and give the memory back."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        torch.cuda.empty_cache()
-        raise DeviceOutOfMemoryError(
-            'the GPU ran out of memory: track fewer objects, shorten the window or choose a smaller model'
-        ) from error
 
 
 def _ignore(piece: str) -> None:

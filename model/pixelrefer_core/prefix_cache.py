@@ -47,13 +47,13 @@ class PrefixCache:
         best = len(lengths) - 1 - lengths[::-1].index(longest)
         entry = self._entries[best]
         del self._entries[best]
-        _cut(entry.cache, longest)
+        cut(entry.cache, longest)
         return Prefix(entry.cache, longest)
 
     def keep(self, keys: Sequence[Hashable], sources: Sequence[torch.Tensor], cache: DynamicCache) -> None:
         """Keep the cache of a prompt, without what was decoded after it; one not fully read is dropped."""
         if cache.get_seq_length() >= len(keys):
-            _cut(cache, len(keys))
+            cut(cache, len(keys))
             self._entries.append(_Entry(keys, sources, cache))
 
     def clear(self) -> None:
@@ -68,7 +68,8 @@ def _common(left: Sequence[Hashable], right: Sequence[Hashable]) -> int:
     return min(len(left), len(right))
 
 
-def _cut(cache: DynamicCache, length: int) -> None:
+def cut(cache: DynamicCache, length: int) -> None:
+    """Keep the first ``length`` positions of a cache."""
     for layer in cache.layers:
         layer.keys = layer.keys[..., :length, :]
         layer.values = layer.values[..., :length, :]

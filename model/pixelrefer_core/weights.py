@@ -21,12 +21,12 @@ from .pixelrefer import PixelRefer
 
 # Beginning of an official key -> beginning of the parameter's name here.
 _PREFIXES = {
-    'model.vision_encoder.vision_encoder.': 'vision_encoder.model.',
-    'model.mm_projector.readout.': 'scene_projector.',
-    'model.region_encoder.feat_linear.': 'object_projector.',
-    'model.region_encoder.pos_linear.': 'object_tokenizer.pos_linear.',
-    'model.region_encoder.fusion_attention_': 'object_infusion.attention_',
-    'model.region_encoder.ln_': 'object_infusion.ln_',
+    'model.vision_encoder.vision_encoder.': 'visual_model.vision_encoder.model.',
+    'model.mm_projector.readout.': 'visual_model.scene_projector.',
+    'model.region_encoder.feat_linear.': 'visual_model.object_projector.',
+    'model.region_encoder.pos_linear.': 'visual_model.object_tokenizer.pos_linear.',
+    'model.region_encoder.fusion_attention_': 'visual_model.object_infusion.attention_',
+    'model.region_encoder.ln_': 'visual_model.object_infusion.ln_',
     'model.embed_tokens.': 'language_model.model.model.embed_tokens.',
     'model.layers.': 'language_model.model.model.layers.',
     'model.norm.': 'language_model.model.model.norm.',
@@ -146,14 +146,14 @@ def finish(model: PixelRefer, device: torch.device) -> None:
     """Set what no file holds: shared tables and rotary frequencies."""
     model.language_model.tie()
     model.language_model.reset_rotary(device)
-    model.vision_encoder.reset_rotary(device)
+    model.visual_model.vision_encoder.reset_rotary(device)
     model.eval()
 
 
 def official_tensors(model: PixelRefer) -> dict[str, torch.Tensor]:
     """Return the weights under their official keys, on the host, dead ones included."""
     tensors = {official_name(name): parameter.detach().cpu() for name, parameter in model.named_parameters()}
-    if model.object_infusion is not None:
+    if model.visual_model.object_infusion is not None:
         channels = model.config.vision.hidden_size
         shapes = ((channels, 1, 1, 1), (channels,))
         tensors |= {

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixelrefer_core import object_tokenizer, object_views, pixelrefer
+from pixelrefer_core import object_tokenizer, object_views
 from pixelrefer_core.checkpoint import load_model
 from pixelrefer_core.cli.main import main
 from pixelrefer_core.cli.parity import Golden, compare, golden_query, read_golden
@@ -97,11 +97,11 @@ Twin = Callable[[PixelRefer, pytest.MonkeyPatch], None]
 def change_rules(model: PixelRefer, **changes: object) -> None:
     rules: ObjectRules = replace(model.config.rules, **changes)
     model.config = replace(model.config, rules=rules)
-    model.object_tokenizer._rules = rules
+    model.visual_model.object_tokenizer._rules = rules
 
 
 def drop_positions(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
-    torch.nn.init.zeros_(model.object_tokenizer.pos_linear.weight)
+    torch.nn.init.zeros_(model.visual_model.object_tokenizer.pos_linear.weight)
 
 
 def unswap_axes(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
@@ -135,18 +135,21 @@ def fewer_iterations(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
 
 def swap_heads(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
     # The first two heads of the queries change places; keys and values do not.
-    weights = model.object_infusion.attention_local.in_proj_weight.data
+    weights = model.visual_model.object_infusion.attention_local.in_proj_weight.data
     size = weights.shape[1] // 8
     weights[: 2 * size] = torch.cat([weights[size : 2 * size].clone(), weights[:size].clone()])
 
 
 def wrong_number_of_heads(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
-    for attention in (model.object_infusion.attention_local, model.object_infusion.attention_global):
+    for attention in (
+        model.visual_model.object_infusion.attention_local,
+        model.visual_model.object_infusion.attention_global,
+    ):
         attention.num_heads, attention.head_dim = 4, attention.embed_dim // 4
 
 
 def swap_views(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
-    infusion = model.object_infusion
+    infusion = model.visual_model.object_infusion
     infusion.attention_local, infusion.attention_global = infusion.attention_global, infusion.attention_local
 
 
