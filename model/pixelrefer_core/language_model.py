@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,6 +14,7 @@ from torch.nn import functional
 from transformers import DynamicCache, Qwen2Config, Qwen2ForCausalLM
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
+from .errors import ModelError
 from .model_config import LanguageConfig
 
 
@@ -85,6 +86,30 @@ class LanguageModel(nn.Module):
         table = self.model.get_input_embeddings()
         embedded: torch.Tensor = table(torch.tensor(ids, device=table.weight.device))
         return embedded
+
+    @torch.no_grad()
+    def embed_prompt(
+        self, ids: Sequence[int], vectors: Mapping[int, Sequence[torch.Tensor]]
+    ) -> PromptEmbedding:
+        """Look up ``ids`` and put ``vectors`` (n, D), in order, where their placeholder's id stands.
+
+        Raises :class:`ModelError` when a placeholder and its vectors differ in number or width.
+        """
+        embeds = self.embed_ids(ids)
+        keys: list[Hashable] = list(ids)
+        for placeholder, tensors in vectors.items():
+            places = [place for place, token in enumerate(ids) if token == placeholder]
+            rows = [(id(tensor), row) for tensor in tensors for row in range(len(tensor))]
+            if len(places) != len(rows):
+                raise ModelError(f'{len(rows)} vectors for {len(places)} places in the prompt')
+            if any(tensor.shape[1] != embeds.shape[1] for tensor in tensors):
+                raise ModelError('the object tokens were made by another model: their width differs')
+            for place, row in zip(places, rows, strict=True):
+                keys[place] = row
+            if places:
+                where = torch.tensor(places, device=embeds.device)
+                embeds = embeds.index_copy(0, where, torch.cat(list(tensors)).to(embeds.dtype))
+        return PromptEmbedding(embeds, keys, [tensor for tensors in vectors.values() for tensor in tensors])
 
     def forward(self, embeds: torch.Tensor) -> torch.Tensor:
         """Return the logits of all positions, (B, L, S), for ``embeds`` (B, L, D); differentiable."""

@@ -73,7 +73,7 @@ def run_query(model: PixelRefer, query: OfficialQuery) -> QueryTensors:
     content = fill_regions(text, _slots(model, query, encoded))
     vectors = {model.region_id: regions, model.image_id: list(scene.frames) if scene else []}
     full, kept = _scene_slots(scene)
-    prompt = model.embed_prompt(model.token_ids(chat(kept + content)), vectors)
+    prompt = model.language_model.embed_prompt(model.token_ids(chat(kept + content)), vectors)
     return QueryTensors(
         input_ids=model.token_ids(chat(full + content)),
         boxes=tuple(item.box for item in plan.objects) if plan else (),

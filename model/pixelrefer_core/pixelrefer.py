@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -229,7 +229,7 @@ class PixelRefer(nn.Module):
             )
         regions = [view.tokens for views in objects for view in views]
         frames = list(scene.frames) if scene is not None else []
-        return self.embed_prompt(ids, {self.region_id: regions, self.image_id: frames})
+        return self.language_model.embed_prompt(ids, {self.region_id: regions, self.image_id: frames})
 
     def _within_context(
         self, options: GenerationOptions, prompts: Sequence[PromptEmbedding]
@@ -257,30 +257,6 @@ class PixelRefer(nn.Module):
         """Split a rendered prompt into token ids."""
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)['input_ids']
         return ids
-
-    @torch.no_grad()
-    def embed_prompt(
-        self, ids: Sequence[int], vectors: Mapping[int, Sequence[torch.Tensor]]
-    ) -> PromptEmbedding:
-        """Look up ``ids`` and put ``vectors`` (n, D), in order, where their placeholder's id stands.
-
-        Raises :class:`ModelError` when a placeholder and its vectors differ in number or width.
-        """
-        embeds = self.language_model.embed_ids(ids)
-        keys: list[Hashable] = list(ids)
-        for placeholder, tensors in vectors.items():
-            places = [place for place, token in enumerate(ids) if token == placeholder]
-            rows = [(id(tensor), row) for tensor in tensors for row in range(len(tensor))]
-            if len(places) != len(rows):
-                raise ModelError(f'{len(rows)} vectors for {len(places)} places in the prompt')
-            if any(tensor.shape[1] != embeds.shape[1] for tensor in tensors):
-                raise ModelError('the object tokens were made by another model: their width differs')
-            for place, row in zip(places, rows, strict=True):
-                keys[place] = row
-            if places:
-                where = torch.tensor(places, device=embeds.device)
-                embeds = embeds.index_copy(0, where, torch.cat(list(tensors)).to(embeds.dtype))
-        return PromptEmbedding(embeds, keys, [tensor for tensors in vectors.values() for tensor in tensors])
 
 
 def _ignore(piece: str) -> None:

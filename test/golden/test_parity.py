@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from pixelrefer_core import object_tokenizer, object_views
+from pixelrefer_core import object_tokenizer, object_views, visual_model
 from pixelrefer_core.checkpoint import load_model
 from pixelrefer_core.cli.main import main
 from pixelrefer_core.cli.parity import Golden, compare, golden_query, read_golden
@@ -141,10 +141,8 @@ def swap_heads(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
 
 
 def wrong_number_of_heads(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
-    for attention in (
-        model.visual_model.object_infusion.attention_local,
-        model.visual_model.object_infusion.attention_global,
-    ):
+    infusion = model.visual_model.object_infusion
+    for attention in (infusion.attention_local, infusion.attention_global):
         attention.num_heads, attention.head_dim = 4, attention.embed_dim // 4
 
 
@@ -168,7 +166,7 @@ def even_seeds(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
 
 def keep_all_scene_tokens(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
-        pixelrefer, 'changed_cells', lambda patches: torch.ones(patches.shape[:2], dtype=torch.bool)
+        visual_model, 'changed_cells', lambda patches: torch.ones(patches.shape[:2], dtype=torch.bool)
     )
 
 
