@@ -100,7 +100,8 @@ class Decoder:
             logits = self._prefill(prompt.embeds[prefix.length :], prefix.cache, answer, should_stop)
             while answer.reason is None:
                 answer.grow(logits)
-                answer.reason = answer.reason or should_stop()
+                if answer.reason is None:
+                    answer.reason = should_stop()
                 if answer.reason is None:
                     logits = self._model.extend(self._model.embed_ids(answer.ids[-1:]), prefix.cache)
         finally:

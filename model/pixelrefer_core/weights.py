@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -81,8 +82,8 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
 def _read(file: Path, reader: Callable[[Path], Iterable[tuple[str, Loader]]]) -> list[tuple[str, Loader]]:
     try:
         return list(reader(file))
-    except (SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise ModelError(f'{file} is damaged ({error}); fetch the model again') from error
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ModelError(f'{file} is damaged or holds more than tensors ({error})') from error
 
 
 def _safetensors(file: Path) -> Iterator[tuple[str, Loader]]:

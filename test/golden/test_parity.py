@@ -20,7 +20,7 @@ from pixelrefer_core.cli.main import main
 from pixelrefer_core.cli.parity import Golden, compare, golden_query, read_golden
 from pixelrefer_core.errors import InvalidRequestError
 from pixelrefer_core.geometry import Grid, PaddedBox, padded_box
-from pixelrefer_core.model_config import COMPATIBILITY, ObjectRules
+from pixelrefer_core.model_config import ObjectRules
 from pixelrefer_core.official_query import run_query
 from pixelrefer_core.pixelrefer import PixelRefer
 
@@ -159,7 +159,7 @@ def even_seeds(model: PixelRefer, patch: pytest.MonkeyPatch) -> None:
     original = object_views.plan_views
 
     def without_seeds(views, config, compat, seeds=None):  # type: ignore[no-untyped-def]
-        return original(views, config, COMPATIBILITY['fixed'], None)
+        return original(views, config, replace(compat, random_seeds=False), None)
 
     patch.setattr('pixelrefer_core.official_query.plan_views', without_seeds)
 
