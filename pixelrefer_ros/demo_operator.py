@@ -15,8 +15,8 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from pixelrefer_core.clip_objects import clip_prompts
-from pixelrefer_core.drawing import contact_sheet
 from pixelrefer_core.errors import NoImageError, PixelReferError
+from pixelrefer_core.sheet import contact_sheet
 from pixelrefer_core.types import NANOSECONDS, Prompt, TrackedObject
 from pixelrefer_ros import conversions, qos
 from pixelrefer_ros.client import PixelReferClient, make_prompt

@@ -11,11 +11,11 @@ import cv2
 
 from ..clip import open_clip
 from ..clip_objects import clip_prompts, read_mask
-from ..drawing import contact_sheet
 from ..engine import Engine, build_engine
 from ..errors import InvalidImageError
 from ..settings import Settings
 from ..settings_text import add_options, from_options
+from ..sheet import contact_sheet
 from ..types import NANOSECONDS, Answer, Prompt, Query, QueryKind, TrackUpdate
 
 COLUMNS = 6
