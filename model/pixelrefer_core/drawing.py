@@ -6,7 +6,6 @@ named in the upper left corner. All sizes follow the picture's, from 160 x 120 t
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,25 +17,21 @@ from .lettering import Colour, draw_text, shorten, text_width, wrap
 from .masks import mask_box
 from .types import BoxXYXY, ImageArray, MaskArray, ObjectState, TrackedObject
 
-# Eight hues that stay apart for people with red-green and blue-yellow blindness (after Okabe and Ito), then
-# the same ones darker. RGB.
+# RGB. Every two of them are at least 15 apart in CIE L*a*b* for normal sight and as people see them who lack
+# one kind of cone (Machado, Oliveira and Fernandes 2009).
 PALETTE: tuple[Colour, ...] = (
-    (86, 180, 233),
-    (240, 160, 0),
-    (0, 170, 125),
-    (255, 110, 180),
-    (250, 235, 70),
-    (225, 75, 20),
-    (120, 95, 240),
-    (190, 255, 215),
-    (0, 105, 165),
-    (160, 100, 0),
-    (0, 95, 70),
-    (160, 30, 95),
-    (150, 140, 0),
-    (130, 20, 0),
-    (60, 30, 140),
-    (90, 130, 110),
+    (92, 116, 235),
+    (255, 132, 19),
+    (197, 47, 48),
+    (175, 236, 192),
+    (36, 57, 201),
+    (156, 0, 145),
+    (186, 101, 2),
+    (0, 85, 95),
+    (0, 167, 97),
+    (227, 138, 172),
+    (84, 208, 247),
+    (222, 255, 86),
 )
 INK: Colour = (255, 255, 255)
 MUTED_INK: Colour = (200, 204, 210)
@@ -48,11 +43,11 @@ def object_colour(object_id: str) -> Colour:
     """Return the RGB colour of an object: the same for an id everywhere and always.
 
     Ids that differ in their final number alone (``obj_1``, ``obj_2``, ...) have neighbouring places in
-    :data:`PALETTE`, so the first sixteen of them differ; other ids may share a colour.
+    :data:`PALETTE`, so twelve in a row differ; other ids may share a colour.
     """
-    found = re.fullmatch(r'(.*?)(\d{0,9})', object_id, re.DOTALL)
-    stem, number = found.groups() if found else (object_id, '')
-    return PALETTE[(zlib.crc32(stem.encode()) + int(number or 0)) % len(PALETTE)]
+    stem = object_id.rstrip('0123456789')
+    number = int(object_id[len(stem) :][-9:] or 0)
+    return PALETTE[(zlib.crc32(stem.encode(errors='replace')) + number) % len(PALETTE)]
 
 
 def ink_on(colour: Colour) -> Colour:
