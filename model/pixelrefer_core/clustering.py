@@ -20,7 +20,7 @@ def strided_seeds(count: int, clusters: int) -> npt.NDArray[np.int64]:
 
 
 def kmeans(cells: torch.Tensor, valid: torch.Tensor, seeds: torch.Tensor, *, iterations: int) -> torch.Tensor:
-    """Cluster the valid cells of each object by squared distance and return the centroids (paper, eq. 6).
+    """Cluster the valid cells of each object by squared distance and return the centroids.
 
     ``cells``: float32 (B, N, C). ``valid``: bool (B, N). ``seeds``: int64 (B, K), indices of the initial
     centroids along N. Returns float32 (B, K, C). A cluster that loses all its cells keeps its centroid; an

@@ -58,16 +58,15 @@ class ObjectCrop:
 
 
 def crop_object(image: ImageArray, mask: MaskArray, rules: ObjectRules, compat: Compatibility) -> ObjectCrop:
-    """Cut an object out of an image with its context and scale it (paper, section 3 and eq. 2)."""
+    """Cut an object out of an image with its context and scale it (paper, eq. 2)."""
     area = int(mask.sum())
     if area == 0:
         return _empty_crop(image)
     box = padded_box(mask, rules.padding_px)
     last = int(rules.keep_last_line)
     # A box one pixel high or wide (an image that thin) would lose its only line.
-    window = np.s_[
-        box.top : max(box.bottom + last, box.top + 1), box.left : max(box.right + last, box.left + 1)
-    ]
+    bottom, right = max(box.bottom + last, box.top + 1), max(box.right + last, box.left + 1)
+    window = (slice(box.top, bottom), slice(box.left, right))
     context = image[window]
     scale = object_scale(area, rules.num_tokens, rules.large_object_cells)
     grid = scaled_grid(context.shape[0], context.shape[1], scale)
@@ -76,7 +75,7 @@ def crop_object(image: ImageArray, mask: MaskArray, rules: ObjectRules, compat: 
     return ObjectCrop(
         context=context,
         picture=_scale(context, grid, rules),
-        mask_grid=_mark_cells(mask[window], grid, rules, compat),
+        mask_grid=_mark_cells(mask, window, grid, rules, compat),
         positions=cell_positions(grid, box, image.shape[:2]),
         box=box,
     )
@@ -101,23 +100,25 @@ def _scale(context: ImageArray, grid: Grid, rules: ObjectRules) -> ImageArray:
 
 
 def _mark_cells(
-    mask: MaskArray, grid: Grid, rules: ObjectRules, compat: Compatibility
+    mask: MaskArray, window: tuple[slice, slice], grid: Grid, rules: ObjectRules, compat: Compatibility
 ) -> npt.NDArray[np.float32]:
-    if rules.smooth_mask:
-        cells = mask_to_grid(mask, grid)
-    else:
-        cells = mask_to_grid_rounded(mask, grid)
+    to_grid = mask_to_grid if rules.smooth_mask else mask_to_grid_rounded
+    cells = to_grid(mask[window], grid)
     if cells.any() or compat.lose_thin_objects:
         return cells
-    return _nearest_cells(mask, grid)
+    return _touched_cells(mask, window, grid)
 
 
-def _nearest_cells(mask: MaskArray, grid: Grid) -> npt.NDArray[np.float32]:
-    # Every cell that holds a pixel of a mask too thin to be seen by interpolation.
-    rows, columns = np.nonzero(mask)
-    cells = np.zeros(grid, dtype=np.float32)
-    cells[rows * grid.rows // mask.shape[0], columns * grid.columns // mask.shape[1]] = 1.0
-    return cells
+def _touched_cells(mask: MaskArray, window: tuple[slice, slice], grid: Grid) -> npt.NDArray[np.float32]:
+    """Mark every cell that holds a pixel of a mask too thin to survive interpolation."""
+    places = []
+    for pixels, part, cells in zip(np.nonzero(mask), window, grid, strict=True):
+        # Pixels on the line that PixelRefer's crop leaves out belong to the last cell.
+        inside = np.minimum(pixels, part.stop - 1) - part.start
+        places.append(inside * cells // (part.stop - part.start))
+    touched = np.zeros(grid, dtype=np.float32)
+    touched[tuple(places)] = 1.0
+    return touched
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,33 +56,40 @@ def plan_views(
     :class:`InvalidRequestError` for seeds out of range.
     """
     rules = config.rules
-    objects = tuple(
-        crop_object(view.frame.image, _checked_mask(view, compat), rules, compat) for view in views
-    )
+    objects = [crop_object(view.frame.image, _checked_mask(view, compat), rules, compat) for view in views]
     if seeds is None:
         seeds = [random_seeds(item, rules.num_tokens) if compat.random_seeds else None for item in objects]
+    _check_seeds(objects, seeds)
+    whole_from, local_from = _shared_views(views, compat) if rules.infusion_heads else ([], [])
+    local = [resize_area(objects[i].context, rules.local_px, rules.local_px) for i in sorted(set(local_from))]
+    images = [views[i].frame.image for i in sorted(set(whole_from))]
+    whole = [resize_area(image, rules.global_px, rules.global_px) for image in images]
+    budget = config.max_length // len(views) if compat.split_budget else None
+    return ViewPlan(
+        objects=tuple(objects),
+        crops=_fit([item.picture for item in objects], budget),
+        local=_fit(local, budget),
+        whole=_fit(whole, budget),
+        local_of=_ranks(local_from),
+        whole_of=_ranks(whole_from),
+        seeds=tuple(seeds),
+    )
+
+
+def _shared_views(views: Sequence[ObjectView], compat: Compatibility) -> tuple[list[int], list[int]]:
+    """Return for each view the view whose frame, and the view whose local crop, stands in for its own."""
+    frames = [id(view.frame.image) for view in views]
+    first = [frames.index(frame) for frame in frames]
+    # upstream: mm_utils.py caches the local crop by frame, so its first object's serves all.
+    return first, first if compat.share_local_crop else list(range(len(views)))
+
+
+def _check_seeds(objects: Sequence[ObjectCrop], seeds: Sequence[npt.NDArray[np.int64] | None]) -> None:
     for item, seed in zip(objects, seeds, strict=True):
         if seed is not None and not np.isin(seed, np.arange(len(item.active))).all():
             raise InvalidRequestError(
                 f'initial centroids must be indices into {len(item.active)} active cells'
             )
-    frames = [id(view.frame.image) for view in views]
-    first = [frames.index(frame) for frame in frames]  # the first object on the same frame
-    local_from = first if compat.share_local_crop else list(range(len(views)))
-    if rules.infusion_heads == 0:
-        first, local_from = [], []
-    local = [resize_area(objects[i].context, rules.local_px, rules.local_px) for i in sorted(set(local_from))]
-    whole = [resize_area(views[i].frame.image, rules.global_px, rules.global_px) for i in sorted(set(first))]
-    budget = config.max_length // len(views) if compat.split_budget else None
-    return ViewPlan(
-        objects=objects,
-        crops=_fit([item.picture for item in objects], budget),
-        local=_fit(local, budget),
-        whole=_fit(whole, budget),
-        local_of=_ranks(local_from),
-        whole_of=_ranks(first),
-        seeds=tuple(seeds),
-    )
 
 
 def _ranks(values: Sequence[int]) -> tuple[int, ...]:

@@ -20,10 +20,12 @@ from pixelrefer_core.errors import (
     ModelError,
     UnsupportedError,
 )
+from pixelrefer_core.geometry import PaddedBox, cell_positions
 from pixelrefer_core.model_config import COMPATIBILITY, PRESETS, VISION_OBJECT
 from pixelrefer_core.object_tokenizer import crop_object
 from pixelrefer_core.object_views import plan_views
 from pixelrefer_core.pixelrefer import PixelRefer
+from pixelrefer_core.preprocess import to_patches
 from pixelrefer_core.types import Frame, GenerationOptions, ObjectView
 from pixelrefer_core.weights import fill_random
 
@@ -128,6 +130,42 @@ def test_official_budget_resamples_features_onto_the_grid_of_the_mask():
     assert torch.isfinite(encoded.tokens).all()
 
 
+@pytest.mark.parametrize('variant', ['lite', 'full'])
+def test_up_to_32_cells_are_tokens_as_they_are_and_the_rest_is_zero(
+    variant: str, request: pytest.FixtureRequest
+):
+    model = request.getfixturevalue(variant)
+    image = RANDOM.integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    corners = rectangle(0, 0, 20, 20, image) | rectangle(580, 780, 600, 800, image)
+    view = ObjectView(Frame(image, 0), corners)
+    plan = plan_views([view], model.config, model.compat)
+    grid, active = plan.objects[0].grid, plan.objects[0].active
+    assert 0 < len(active) < 32
+    visual = model.visual_model
+    with torch.no_grad():
+        encoded = visual.embed_views(plan)
+        patches = visual._patches([to_patches(plan.crops[0])])
+        features = visual.vision_encoder(patches, [grid], [1])
+        expected = features + visual.object_tokenizer.pos_linear(
+            torch.from_numpy(cell_positions(grid, PaddedBox(0, 0, 599, 799), (600, 800)))
+        )
+    torch.testing.assert_close(encoded.clusters[0, : len(active)], expected[active], atol=1e-5, rtol=1e-4)
+    assert not encoded.clusters[0, len(active) :].any()
+    assert len(model.encode_objects([view])[0].tokens) == (32 if variant == 'lite' else len(active))
+
+
+def test_a_prompt_has_one_place_for_each_token_of_a_small_object(full: PixelRefer):
+    image = RANDOM.integers(0, 256, (600, 800, 3), dtype=np.uint8)
+    corners = rectangle(0, 0, 20, 20, image) | rectangle(580, 780, 600, 800, image)
+    small = full.encode_objects([ObjectView(Frame(image, 0), corners)])
+    large = full.encode_objects([ObjectView(Frame(image, 0), rectangle(100, 100, 300, 300, image))])
+    lengths = [
+        full.generate('<region>?', [item], options=GenerationOptions(max_new_tokens=1)).prompt_tokens
+        for item in (small, large)
+    ]
+    assert lengths[1] - lengths[0] == 32 - len(small[0].tokens)
+
+
 @pytest.mark.parametrize('side', [1, 2, 3, 8, 12])
 def test_tiny_objects_stay_within_the_cap_of_crop_cells(lite: PixelRefer, side: int):
     crop = crop_object(IMAGE, rectangle(50, 50, 50 + side, 50 + side), lite.config.rules, lite.compat)
@@ -141,12 +179,13 @@ def test_tiny_objects_stay_within_the_cap_of_crop_cells(lite: PixelRefer, side: 
     [
         rectangle(0, 0, 120, 160),  # everything
         rectangle(0, 0, 1, 1),  # a corner
+        rectangle(119, 159, 120, 160),  # the corner that PixelRefer's crop leaves out
         rectangle(60, 0, 61, 160),  # a line
         rectangle(0, 80, 120, 81),
         rectangle(0, 0, 3, 3) | rectangle(117, 157, 120, 160),  # two far corners
         np.eye(120, 160, dtype=np.bool_),  # a diagonal
     ],
-    ids=['full', 'pixel', 'horizontal', 'vertical', 'corners', 'diagonal'],
+    ids=['full', 'pixel', 'last pixel', 'horizontal', 'vertical', 'corners', 'diagonal'],
 )
 def test_odd_masks_make_finite_tokens(variant: str, mask: np.ndarray, request: pytest.FixtureRequest):
     tokens = encode(request.getfixturevalue(variant), mask)[0]
