@@ -30,11 +30,11 @@ class OverlayNode(Node):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('overlay_node', **kwargs)
         bridge_logging(self.get_logger())
-        self._parameters = NodeParameters(self, OverlaySettings())
+        self._settings = NodeParameters(self, OverlaySettings())
         self._output = self.create_publisher(Image, 'annotated_image', qos.results())
         self._inputs: list[Any] = []
         self._join = StampJoin(
-            ('image', 'labels', 'objects'), self._draw, limit=self._parameters.current.history_frames
+            ('image', 'labels', 'objects'), self._draw, limit=self._settings.current.history_frames
         )
         self._answer: ObjectAnswer | None = None
         self._answer_s = 0.0
@@ -48,7 +48,7 @@ class OverlayNode(Node):
         """Listen to the inputs only while somebody listens to the output."""
         wanted = self._output.get_subscription_count() > 0
         if wanted and not self._inputs:
-            image_qos = qos.image(self._parameters.current.reliability)
+            image_qos = qos.image(self._settings.current.reliability)
             self._inputs = [
                 self.create_subscription(kind, topic, partial(self._join.put, part), profile)
                 for kind, topic, part, profile in (
@@ -67,7 +67,7 @@ class OverlayNode(Node):
         self._answer, self._answer_s = message, time.monotonic()
 
     def _draw(self, image: Image, labels: Image, objects: TrackedObjectArray) -> None:
-        settings = self._parameters.current
+        settings = self._settings.current
         try:
             picture: np.ndarray = conversions.to_frame(image).image
             masks = conversions.from_label_image(labels)

@@ -14,7 +14,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point32, PointStamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
+from rclpy.node import Node
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
@@ -42,12 +43,13 @@ from pixelrefer_ros.spin import run
 log = logging.getLogger(__name__)
 
 
-class PixelReferNode(LifecycleNode):
+class PixelReferNode(LifecycleNodeMixin, Node):
     """Translates between ROS and the worker that owns the engine."""
 
     def __init__(self, **kwargs: Any) -> None:
-        # The lifecycle services answer while a model loads: a group of their own, away from everything else.
-        super().__init__('pixelrefer_node', callback_group=ReentrantCallbackGroup(), **kwargs)
+        # Not LifecycleNode, which cannot say this: the lifecycle services go on answering while a model loads.
+        Node.__init__(self, 'pixelrefer_node', **kwargs)
+        LifecycleNodeMixin.__init__(self, callback_group=ReentrantCallbackGroup())
         bridge_logging(self.get_logger())
         self._worker: Worker | None = None
         self._model: ModelInfo | None = None
@@ -57,7 +59,7 @@ class PixelReferNode(LifecycleNode):
         self._qos_problem = ''
         self._newest: TrackUpdate | None = None
         self._image_subscription: Any = None
-        self._parameters = NodeParameters(
+        self._settings = NodeParameters(
             self, Settings(), is_locked=lambda: self._worker is not None, on_change=self._on_settings
         )
         self._images = MutuallyExclusiveCallbackGroup()
@@ -72,7 +74,7 @@ class PixelReferNode(LifecycleNode):
     @property
     def settings(self) -> Settings:
         """The parameters as they stand."""
-        return self._parameters.current
+        return self._settings.current
 
     def close(self) -> None:
         """End the device thread."""
@@ -101,8 +103,6 @@ class PixelReferNode(LifecycleNode):
             (PointStamped, 'clicked_pixel', self._on_clicked_pixel),
         ):
             self.create_subscription(kind, topic, callback, qos.results(), callback_group=group)
-
-    # --- lifecycle -------------------------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and make the tracker; FAILURE, with the reason in status, when that cannot be done."""
@@ -204,8 +204,6 @@ class PixelReferNode(LifecycleNode):
             response.message = self._state
         return response
 
-    # --- images in, objects out ------------------------------------------------------------------------------------
-
     def _on_image(self, message: Image | CompressedImage) -> None:
         worker = self._worker
         if worker is None or self._state != 'active':
@@ -236,8 +234,6 @@ class PixelReferNode(LifecycleNode):
             'set image.reliability to best_effort'
         )
         self.get_logger().warning(self._qos_problem)
-
-    # --- parameters and health -------------------------------------------------------------------------------------
 
     def _on_settings(self, settings: Settings) -> None:
         if self._worker is not None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import (
+    Executor,
+    ExternalShutdownException,
+    MultiThreadedExecutor,
+    SingleThreadedExecutor,
+)
 from rclpy.node import Node
 
 from pixelrefer_core.errors import PixelReferError, SettingError
+
+
+log = logging.getLogger(__name__)
 
 
 class ClosableNode(Protocol):
@@ -30,15 +39,26 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, *, thr
         print(error, file=sys.stderr)
         rclpy.try_shutdown()
         return 2
-    executor = MultiThreadedExecutor(num_threads=threads)
+    executor = MultiThreadedExecutor(num_threads=threads) if threads > 1 else SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # the two ways in which a node is told to stop
+        _spin(executor)
     finally:
         node.close()
         executor.shutdown(timeout_sec=2.0)
         node.destroy_node()
         rclpy.try_shutdown()
     return 0
+
+
+def _spin(executor: Executor) -> None:
+    while True:
+        try:
+            executor.spin()
+            return
+        except (KeyboardInterrupt, ExternalShutdownException):
+            return  # the two ways in which a node is told to stop
+        except Exception:
+            # What rclpy's own callbacks raise (an action's goal that expires while it runs, say) ends spin; a robot
+            # needs the node all the same.
+            log.exception('a callback failed; the node goes on')

@@ -72,7 +72,7 @@ class TrackerSettings:
         2.0, 'hidden for longer than this = LOST', unit='s', minimum=0.0, maximum=3600.0, live=True
     )
     flow_height: int = setting(
-        240, 'rows at which optical flow is computed', unit='px', minimum=60, maximum=1080
+        180, 'rows at which optical flow is computed', unit='px', minimum=60, maximum=1080
     )
 
 

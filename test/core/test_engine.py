@@ -158,11 +158,19 @@ def test_prompting_anew_starts_a_generation_and_forgets_what_was_seen(cup):
     [
         ([], InvalidRequestError, 'no prompt'),
         ([Prompt('cup', box_xyxy=(0, 0, 9, 9))], DuplicateObjectError, 'prompt 0: object .cup. exists'),
-        ([Prompt('a', box_xyxy=(0, 0, 9, 9)), Prompt('a', box_xyxy=(0, 0, 9, 9))], DuplicateObjectError, 'prompt 1'),
+        (
+            [Prompt('a', box_xyxy=(0, 0, 9, 9)), Prompt('a', box_xyxy=(0, 0, 9, 9))],
+            DuplicateObjectError,
+            'prompt 1',
+        ),
         ([Prompt('x' * 65, box_xyxy=(0, 0, 9, 9))], InvalidPromptError, 'at most 64 characters'),
         ([Prompt('<region>', box_xyxy=(0, 0, 9, 9))], InvalidPromptError, 'without "<"'),
-        ([Prompt(box_xyxy=(0, 0, 9, 9))] * 8, TooManyObjectsError, '9 objects .* max_objects is 8'),
-        ([Prompt('b', box_xyxy=(0, 0, 9, 9)), Prompt('c')], InvalidPromptError, 'prompt 1: the prompt points at noth'),
+        ([Prompt(box_xyxy=(0, 0, 9, 9))] * 8, TooManyObjectsError, r'9 objects .*max_objects is 8'),
+        (
+            [Prompt('b', box_xyxy=(0, 0, 9, 9)), Prompt('c')],
+            InvalidPromptError,
+            'prompt 1: the prompt points at noth',
+        ),
     ],
 )
 def test_a_refused_request_adds_nothing(cup, prompts, error, message):

@@ -54,6 +54,14 @@ class Graph:
         """A plain node for the test's own ends."""
         return self.add(lambda **kwargs: Node(name, **kwargs))
 
+    def remove(self, node: Node) -> None:
+        """End one node."""
+        self._nodes.remove(node)
+        if hasattr(node, 'close'):
+            node.close()
+        self.executor.remove_node(node)
+        node.destroy_node()
+
     def close(self) -> None:
         """End nodes, executor and context, in this order."""
         for node in self._nodes:

@@ -6,9 +6,6 @@ import cv2
 import numpy as np
 import pytest
 from geometry_msgs.msg import Point32
-from pixelrefer_ros import conversions
-from pixelrefer_ros.msg import ObjectAnswer, ObjectPrompt
-from pixelrefer_ros.srv import AskObjects
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
@@ -21,10 +18,13 @@ from pixelrefer_core.types import (
     ObjectState,
     Query,
     QueryKind,
-    Timing,
     TimeWindow,
+    Timing,
     TrackedObject,
 )
+from pixelrefer_ros import conversions
+from pixelrefer_ros.msg import ObjectAnswer, ObjectPrompt
+from pixelrefer_ros.srv import AskObjects
 
 STAMP_NS = 1_700_000_000_123_456_789
 HEADER = Header(stamp=conversions.to_time(STAMP_NS), frame_id='camera')
@@ -109,7 +109,9 @@ def test_a_box_prompt_is_read_as_corners():
 
 
 def test_points_and_a_box_may_be_combined():
-    message = ObjectPrompt(kind=3, box=RegionOfInterest(width=5, height=5), points=[Point32(x=1.5, y=2.0, z=9.0)])
+    message = ObjectPrompt(
+        kind=3, box=RegionOfInterest(width=5, height=5), points=[Point32(x=1.5, y=2.0, z=9.0)]
+    )
     message.point_labels = [True]
     prompt = conversions.to_prompt(message)
     np.testing.assert_array_equal(prompt.points, [[1.5, 2.0]])
@@ -155,7 +157,16 @@ def test_tracked_objects_survive_with_their_masks_in_the_label_image():
     assert (message.image_width, message.image_height) == (7, 5)
     for before, after in zip(objects, back, strict=True):
         np.testing.assert_array_equal(after.mask, before.mask)
-        for name in ('object_id', 'label', 'state', 'score', 'box_xyxy', 'mask_area', 'first_seen_ns', 'last_seen_ns'):
+        for name in (
+            'object_id',
+            'label',
+            'state',
+            'score',
+            'box_xyxy',
+            'mask_area',
+            'first_seen_ns',
+            'last_seen_ns',
+        ):
             assert getattr(after, name) == getattr(before, name), name
         assert (after.generation, after.window_frames) == (2, 3)
 
@@ -194,7 +205,11 @@ def test_a_prediction_states_the_frames_it_rests_on_and_when_it_expires():
     assert [conversions.to_ns(stamp) for stamp in message.frame_stamps] == [STAMP_NS - 5, STAMP_NS]
     assert conversions.to_ns(message.header.stamp) == STAMP_NS
     assert conversions.to_ns(message.expires) == STAMP_NS + 2_000_000_000
-    assert (message.kind, message.text, message.model_trained) == (ObjectAnswer.KIND_PREDICTION, 'It falls.', False)
+    assert (message.kind, message.text, message.model_trained) == (
+        ObjectAnswer.KIND_PREDICTION,
+        'It falls.',
+        False,
+    )
     timing = message.timing
     figures = (timing.queue, timing.vision, timing.prefill, timing.first_token, timing.total)
     assert figures == pytest.approx((0.1, 0.2, 0.3, 0.4, 0.5))

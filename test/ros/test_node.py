@@ -11,11 +11,6 @@ import pytest
 from geometry_msgs.msg import PointStamped
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from pixelrefer_ros import conversions, qos
-from pixelrefer_ros.client import PixelReferClient, make_prompt
-from pixelrefer_ros.msg import NodeStatus, ObjectAnswer, ObjectPromptArray, ResultCode, TrackedObjectArray
-from pixelrefer_ros.pixelrefer_node import PixelReferNode
-from pixelrefer_ros.srv import AddObjects, AskObjects, DescribeObject, GetObjects, PredictEvent, RemoveObjects
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
@@ -23,6 +18,11 @@ from std_msgs.msg import Header, String
 from std_srvs.srv import SetBool, Trigger
 
 from pixelrefer_core.types import NANOSECONDS
+from pixelrefer_ros import conversions, qos
+from pixelrefer_ros.client import PixelReferClient, make_prompt
+from pixelrefer_ros.msg import NodeStatus, ObjectAnswer, ObjectPromptArray, ResultCode, TrackedObjectArray
+from pixelrefer_ros.pixelrefer_node import PixelReferNode
+from pixelrefer_ros.srv import AddObjects, AskObjects, DescribeObject, GetObjects, PredictEvent, RemoveObjects
 
 from .conftest import wait_for
 
@@ -55,7 +55,9 @@ class Camera:
         """Publish so many frames, each after the node has tracked the one before; return the last header."""
         wait_for(self.publisher.get_subscription_count)
         for _ in range(frames):
-            header = Header(stamp=conversions.to_time(START_NS + self.step * NANOSECONDS // 10), frame_id='eye')
+            header = Header(
+                stamp=conversions.to_time(START_NS + self.step * NANOSECONDS // 10), frame_id='eye'
+            )
             self.publisher.publish(conversions.to_image(scene(self.step % 60), header, 'rgb8'))
             self.step += 1
             wait_for(lambda header=header: self.updates and self.updates[-1].header == header)
@@ -102,7 +104,9 @@ def cup(camera, call):
     call(RemoveObjects, 'remove_objects')
     header = camera.shoot()
     x = 20 + (camera.step - 1) % 60
-    response = call(AddObjects, 'add_objects', prompts=[make_prompt('cup', label='a cup', box=(x, 40, 40, 40))])
+    response = call(
+        AddObjects, 'add_objects', prompts=[make_prompt('cup', label='a cup', box=(x, 40, 40, 40))]
+    )
     assert response.error_code == ResultCode.NONE, response.error_msg
     return header
 
@@ -259,17 +263,23 @@ def test_only_frames_inside_the_requested_window_are_used(camera, cup, call):
     camera.shoot(25)
     request = AskObjects.Request(object_ids=['cup'], question='What?')
     request.window.start = conversions.to_time(conversions.to_ns(cup.stamp) + 1)
-    answer = call(AskObjects, 'ask_objects', object_ids=['cup'], question='What?', window=request.window).answer
+    answer = call(
+        AskObjects, 'ask_objects', object_ids=['cup'], question='What?', window=request.window
+    ).answer
     assert len(answer.frame_stamps) == 2
     request.window.max_frames = 1
-    answer = call(AskObjects, 'ask_objects', object_ids=['cup'], question='What?', window=request.window).answer
+    answer = call(
+        AskObjects, 'ask_objects', object_ids=['cup'], question='What?', window=request.window
+    ).answer
     assert len(answer.frame_stamps) == 1
 
 
 def test_a_late_subscriber_still_gets_the_last_answers(graph, camera, cup, call):
     answer = call(AskObjects, 'ask_objects', object_ids=['cup'], question='Who was that?').answer
     seen = []
-    graph.node('late_listener').create_subscription(ObjectAnswer, 'answers', seen.append, qos.latched(depth=10))
+    graph.node('late_listener').create_subscription(
+        ObjectAnswer, 'answers', seen.append, qos.latched(depth=10)
+    )
     wait_for(lambda: answer.request_id in [message.request_id for message in seen])
 
 
@@ -423,6 +433,7 @@ def test_reset_forgets_objects_and_images(camera, cup, call):
 
 
 def test_the_status_says_what_runs(graph, camera, cup):
+    camera.shoot()
     seen = []
     graph.node('watcher').create_subscription(NodeStatus, 'status', seen.append, qos.latched())
     status = wait_for(lambda: next((m for m in seen if m.tracked_objects == 1), None))
@@ -481,7 +492,7 @@ def test_a_model_that_cannot_be_loaded_fails_configure_with_the_reason(graph, ca
         status = broken._health()
         assert '/no/such/checkpoint' in status.reason
     finally:
-        broken.close()
+        graph.remove(broken)
 
 
 def test_the_client_turns_error_codes_into_exceptions(graph, camera, cup):

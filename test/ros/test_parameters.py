@@ -1,13 +1,13 @@
 """ROS parameters are the settings: same names, defaults and ranges; changes are checked and refused with a reason."""
 
 import pytest
-from pixelrefer_ros.parameters import NodeParameters
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from pixelrefer_core.errors import SettingError
 from pixelrefer_core.settings import Settings, describe, to_flat
+from pixelrefer_ros.parameters import NodeParameters
 
 
 class Owner(Node):
@@ -24,7 +24,7 @@ class Owner(Node):
 def owner(graph):
     node = graph.add(Owner)
     yield node
-    graph.executor.remove_node(node)
+    graph.remove(node)
 
 
 def put(node, name, value):
@@ -59,7 +59,11 @@ def test_other_settings_change_only_while_unlocked(owner):
 
 def test_a_value_out_of_range_is_refused_with_a_reason_and_changes_nothing(owner):
     before = to_flat(owner.parameters.current)
-    for name, value in (('window.max_frames', 0), ('generation.timeout_s', -1.0), ('tracker.max_objects', 65)):
+    for name, value in (
+        ('window.max_frames', 0),
+        ('generation.timeout_s', -1.0),
+        ('tracker.max_objects', 65),
+    ):
         refused = put(owner, name, value)
         assert not refused.successful
         assert name in refused.reason

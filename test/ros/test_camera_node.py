@@ -1,0 +1,88 @@
+"""The camera node plays what it was given: the right pixels, in order, at the right pace, with true stamps."""
+
+from __future__ import annotations
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+from sensor_msgs.msg import CompressedImage, Image
+
+from pixelrefer_core.errors import InvalidImageError
+from pixelrefer_ros import conversions, qos
+from pixelrefer_ros.camera_node import CameraNode
+
+from .conftest import wait_for
+
+
+@pytest.fixture
+def clip(tmp_path):
+    for number in range(5):
+        cv2.imwrite(str(tmp_path / f'{number}.png'), np.full((24, 32, 3), 40 * number, np.uint8))
+    return str(tmp_path)
+
+
+@pytest.fixture
+def play(graph):
+    """Play a clip to a listener and return the list that fills with its messages."""
+    started = []
+
+    def start(kind=Image, topic='image', reliability='best_effort', **parameters):
+        seen = []
+        listener = graph.node('listener')
+        listener.create_subscription(
+            kind, topic, lambda m: seen.append((time.monotonic(), m)), qos.image(reliability)
+        )
+        camera = graph.add(CameraNode, wait_for_subscribers=1, **parameters)
+        started.extend([listener, camera])
+        return seen
+
+    yield start
+    for node in started:
+        graph.remove(node)
+
+
+def brightness(message: Image) -> int:
+    return int(conversions.to_frame(message).image[0, 0, 0])
+
+
+@pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono8'])
+def test_a_folder_is_played_once_in_order(play, clip, encoding):
+    seen = play(source=clip, loop=False, rate_hz=50.0, encoding=encoding, reliability='reliable')
+    wait_for(lambda: len(seen) == 5)
+    assert [brightness(message) for _, message in seen] == [0, 40, 80, 120, 160]
+    assert {message.encoding for _, message in seen} == {encoding}
+    assert {message.header.frame_id for _, message in seen} == {'camera_optical_frame'}
+
+
+def test_a_loop_goes_on_and_its_stamps_never_go_back(play, clip):
+    seen = play(source=clip, rate_hz=100.0)
+    wait_for(lambda: len(seen) > 12)
+    stamps = [conversions.to_ns(message.header.stamp) for _, message in seen]
+    assert stamps == sorted(set(stamps))
+
+
+def test_stamps_of_the_source_are_kept(play, clip):
+    seen = play(source=clip, loop=False, rate_hz=50.0, folder_rate_hz=4.0, stamps='source')
+    wait_for(lambda: len(seen) == 5)
+    assert [conversions.to_ns(message.header.stamp) for _, message in seen] == [
+        k * 250_000_000 for k in range(5)
+    ]
+
+
+def test_the_pace_is_that_of_the_source(play, clip):
+    seen = play(source=clip, loop=False, folder_rate_hz=10.0)
+    wait_for(lambda: len(seen) == 5)
+    assert seen[-1][0] - seen[0][0] == pytest.approx(0.4, abs=0.15)
+
+
+def test_jpeg_is_published_beside_the_raw_images_when_asked(play, clip):
+    seen = play(CompressedImage, 'image/compressed', source=clip, loop=False, rate_hz=20.0, compressed=True)
+    wait_for(lambda: len(seen) == 5)
+    assert conversions.to_frame(seen[4][1]).image[5, 5, 0] == pytest.approx(160, abs=3)
+
+
+def test_a_source_that_is_no_clip_stops_the_node_with_the_reason(graph):
+    with pytest.raises(InvalidImageError, match='/no/such/clip does not exist'):
+        graph.add(CameraNode, source='/no/such/clip')
