@@ -139,6 +139,7 @@ def test_options_out_of_range_are_refused(model: PixelRefer, changes: dict):
 # --- decoding ---
 
 
+@pytest.mark.filterwarnings('ignore:Passing `repetition_penalty`')
 def test_greedy_decoding_equals_that_of_transformers(model: PixelRefer):
     prompt = model._prompt(QUESTION, [[tokens(1)]], None)
     rules = GenerationConfig(
