@@ -14,7 +14,6 @@ The blocking calls belong into a thread of your own, never into an executor's ca
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from geometry_msgs.msg import Point32
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import RegionOfInterest
@@ -43,6 +42,7 @@ from pixelrefer_ros.msg import (
     RegionMask,
     TrackedObject,
 )
+from pixelrefer_ros.spin import spin
 from pixelrefer_ros.srv import (
     AddObjects,
     AskObjects,
@@ -233,13 +233,7 @@ class PixelReferClient:
         node = Node('pixelrefer_client', context=context, start_parameter_services=False)
         executor = SingleThreadedExecutor(context=context)
         executor.add_node(node)
-        thread = threading.Thread(target=_spin, args=(executor,), name='pixelrefer-client', daemon=True)
+        thread = threading.Thread(target=spin, args=(executor,), name='pixelrefer-client', daemon=True)
         thread.start()
         self._own = (context, executor, thread)
         return node
-
-
-def _spin(executor: SingleThreadedExecutor) -> None:
-    # The exception is how close() ends it.
-    with contextlib.suppress(ExternalShutdownException):
-        executor.spin()

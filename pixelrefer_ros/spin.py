@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import (
     Executor,
     ExternalShutdownException,
@@ -17,7 +18,6 @@ from rclpy.executors import (
 from rclpy.node import Node
 
 from pixelrefer_core.errors import PixelReferError, SettingError
-
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, *, thr
     executor = MultiThreadedExecutor(num_threads=threads) if threads > 1 else SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        _spin(executor)
+        spin(executor)
     finally:
         node.close()
         executor.shutdown(timeout_sec=2.0)
@@ -51,13 +51,16 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, *, thr
     return 0
 
 
-def _spin(executor: Executor) -> None:
+def spin(executor: Executor) -> None:
+    """Spin until the context is shut down or SIGINT comes, whatever callbacks raise."""
     while True:
         try:
             executor.spin()
             return
         except (KeyboardInterrupt, ExternalShutdownException):
             return  # the two ways in which a node is told to stop
+        except InvalidHandle:
+            continue  # a subscription was destroyed while the executor waited for it, which is no fault
         except Exception:
             # What rclpy's own callbacks raise (an action's goal that expires while it runs, say) ends spin; a robot
             # needs the node all the same.

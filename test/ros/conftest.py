@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 import uuid
@@ -12,12 +11,15 @@ import pytest
 
 try:
     import rclpy
-    from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
-    from rclpy.node import Node
-    from rclpy.parameter import Parameter
 except ImportError:
     collect_ignore_glob = ['test_*.py']
     print('test/ros is skipped: rclpy is not installed (scripts/setup brings it)')
+else:
+    from rclpy.executors import MultiThreadedExecutor
+    from rclpy.node import Node
+    from rclpy.parameter import Parameter
+
+    from pixelrefer_ros.spin import spin
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> object:
@@ -38,7 +40,7 @@ class Graph:
         rclpy.init(context=self.context)
         self.namespace = f'/t{uuid.uuid4().hex[:12]}'
         self.executor = MultiThreadedExecutor(num_threads=4, context=self.context)
-        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread = threading.Thread(target=spin, args=(self.executor,), daemon=True)
         self._thread.start()
         self._nodes: list[Node] = []
 
@@ -72,10 +74,6 @@ class Graph:
             node.destroy_node()
         self.context.try_shutdown()
         self._thread.join(5.0)
-
-    def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self.executor.spin()
 
 
 @pytest.fixture(scope='module')
