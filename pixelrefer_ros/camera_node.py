@@ -40,7 +40,7 @@ class CameraNode(Node):
         self._clip = open_clip(
             self.settings.source, folder_rate_hz=self.settings.folder_rate_hz, topic=self.settings.topic
         )
-        profile = qos.image(self.settings.reliability)
+        profile = qos.image(self.settings.reliability, depth=10)
         self._raw = self.create_publisher(Image, 'image', profile)
         self._jpeg = None
         if self.settings.compressed:

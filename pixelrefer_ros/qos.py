@@ -10,9 +10,12 @@ _RELIABILITY = {
 }
 
 
-def image(reliability: str) -> QoSProfile:
-    """Images: only the newest counts. A best-effort subscriber hears reliable publishers too."""
-    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=2, reliability=_RELIABILITY[reliability])
+def image(reliability: str, *, depth: int = 2) -> QoSProfile:
+    """Images: only the newest counts. A best-effort subscriber hears reliable publishers too.
+
+    ``depth``: a publisher holds more, so that a listener that wants every image can have it.
+    """
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=_RELIABILITY[reliability])
 
 
 def results() -> QoSProfile:

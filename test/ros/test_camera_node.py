@@ -28,11 +28,11 @@ def play(graph):
     """Play a clip to a listener and return the list that fills with its messages."""
     started = []
 
-    def start(kind=Image, topic='image', reliability='best_effort', **parameters):
+    def start(kind=Image, topic='image', reliability='reliable', **parameters):
         seen = []
         listener = graph.node('listener')
         listener.create_subscription(
-            kind, topic, lambda m: seen.append((time.monotonic(), m)), qos.image(reliability)
+            kind, topic, lambda m: seen.append((time.monotonic(), m)), qos.image(reliability, depth=10)
         )
         camera = graph.add(CameraNode, wait_for_subscribers=1, **parameters)
         started.extend([listener, camera])
@@ -49,7 +49,7 @@ def brightness(message: Image) -> int:
 
 @pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono8'])
 def test_a_folder_is_played_once_in_order(play, clip, encoding):
-    seen = play(source=clip, loop=False, rate_hz=50.0, encoding=encoding, reliability='reliable')
+    seen = play(source=clip, loop=False, rate_hz=50.0, encoding=encoding)
     wait_for(lambda: len(seen) == 5)
     assert [brightness(message) for _, message in seen] == [0, 40, 80, 120, 160]
     assert {message.encoding for _, message in seen} == {encoding}
