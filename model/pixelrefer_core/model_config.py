@@ -274,4 +274,6 @@ _7B = ModelConfig(
         tie_word_embeddings=False,
     ),
 )
-PRESETS = {'nano': _NANO, '2b': ModelConfig(), '7b': _7B}
+_LITE = {'nano': _NANO, '2b': ModelConfig(), '7b': _7B}
+# The sizes as PixelRefer-Lite, and as PixelRefer (Vision-Object).
+PRESETS = _LITE | {f'pixelrefer-{size}': replace(lite, rules=VISION_OBJECT) for size, lite in _LITE.items()}

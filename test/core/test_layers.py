@@ -17,10 +17,12 @@ FLOORS = (
     {'types', 'errors', 'settings'},
     # pure functions and values, files, pictures
     {
+        'accounting',
         'byte_text',
         'clip',
         'clip_objects',
         'clustering',
+        'cost_model',
         'decoding',
         'device',
         'drawing',

@@ -17,6 +17,7 @@ VERBS = {
     'ask': 'track objects of a clip and answer a question about them',
     'track': 'track objects of a clip and score the masks',
     'parity': 'compare a checkpoint with golden tensors of the official code',
+    'flops': "count operations and memory, the paper's way and ours",
 }
 
 
