@@ -18,6 +18,8 @@ from launch.event_handlers import OnProcessExit
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from pixelrefer_ros.middleware import profile_environment
+
 SHARE = get_package_share_directory('pixelrefer_ros')
 PARAMETERS = [os.path.join(SHARE, 'config', name) for name in ('pixelrefer.yaml', 'demo.yaml')]
 
@@ -41,11 +43,7 @@ def generate_launch_description():
         [
             DeclareLaunchArgument('clip', default_value=os.path.join(SHARE, 'config', 'demo_clip')),
             DeclareLaunchArgument('output', default_value='demo_output'),
-            SetEnvironmentVariable(
-                'FASTDDS_DEFAULT_PROFILES_FILE',
-                os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE')
-                or os.path.join(SHARE, 'config', 'fastdds_shm.xml'),
-            ),
+            *[SetEnvironmentVariable(*item) for item in profile_environment(SHARE).items()],
             *nodes,
             operator,
             RegisterEventHandler(OnProcessExit(target_action=operator, on_exit=[Shutdown()])),

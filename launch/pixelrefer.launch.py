@@ -12,6 +12,8 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
+from pixelrefer_ros.middleware import profile_environment
+
 SHARE = get_package_share_directory('pixelrefer_ros')
 # Launch argument -> parameter of pixelrefer_node; an empty argument leaves the parameter alone.
 OVERRIDES = {
@@ -49,12 +51,7 @@ def generate_launch_description():
     }
     return LaunchDescription(
         [
-            # Large best-effort images are lost without it; a profile of your own is left alone.
-            SetEnvironmentVariable(
-                'FASTDDS_DEFAULT_PROFILES_FILE',
-                os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE')
-                or os.path.join(SHARE, 'config', 'fastdds_shm.xml'),
-            ),
+            *[SetEnvironmentVariable(*item) for item in profile_environment(SHARE).items()],
             *[
                 DeclareLaunchArgument(name, default_value=default, description=text)
                 for name, (default, text) in arguments.items()

@@ -40,6 +40,9 @@ class CameraNode(Node):
         self._clip = open_clip(
             self.settings.source, folder_rate_hz=self.settings.folder_rate_hz, topic=self.settings.topic
         )
+        # A folder or a video counts from zero, but zero is no stamp in ROS.
+        first = next(iter(self._clip))
+        self._offset_ns = NANOSECONDS if first.stamp_ns < NANOSECONDS else 0
         profile = qos.image(self.settings.reliability, depth=10)
         self._raw = self.create_publisher(Image, 'image', profile)
         self._jpeg = None
@@ -102,8 +105,9 @@ class CameraNode(Node):
         return gap_s if gap_s > 0 else 1.0 / self.settings.folder_rate_hz
 
     def _publish(self, frame: Frame) -> None:
-        from_source = self.settings.stamps == 'source'
-        stamp = to_time(frame.stamp_ns) if from_source else self.get_clock().now().to_msg()
+        stamp = to_time(self._offset_ns + frame.stamp_ns)
+        if self.settings.stamps == 'now':
+            stamp = self.get_clock().now().to_msg()
         header = Header(stamp=stamp, frame_id=frame.frame_id or self.settings.frame_id)
         encoding = self.settings.encoding
         pixels = frame.image if encoding == 'rgb8' else cv2.cvtColor(frame.image, _FROM_RGB[encoding])

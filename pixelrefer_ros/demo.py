@@ -13,6 +13,10 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 
+from pixelrefer_core.clip import open_clip
+from pixelrefer_core.errors import InvalidImageError
+from pixelrefer_ros.middleware import profile_environment
+
 STOP_S = 10.0
 
 
@@ -28,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--output', type=Path, default=Path('demo_output'))
     parser.add_argument('--box', action='append', default=[], metavar='X,Y,W,H', help='an object; repeatable')
     options = parser.parse_args(arguments)
+    try:
+        open_clip(options.clip)
+    except InvalidImageError as error:
+        parser.error(str(error))
     options.output.mkdir(parents=True, exist_ok=True)
     operator = [sys.executable, '-m', 'pixelrefer_ros.demo_operator']
     operator += ['--clip', str(options.clip), '--output', str(options.output)]
@@ -55,12 +63,7 @@ def _process(name: str, extra: Sequence[str], share: Path, output: Path) -> Iter
     parameters = [part for file in files for part in ('--params-file', str(file))]
     command = [sys.executable, '-m', f'pixelrefer_ros.{name}', '--ros-args', *parameters, *extra]
     log = output / f'{name}.log'
-    environment = os.environ | {
-        'FASTDDS_DEFAULT_PROFILES_FILE': os.environ.get(
-            'FASTDDS_DEFAULT_PROFILES_FILE', str(share / 'config' / 'fastdds_shm.xml')
-        ),
-        'PYTHONUNBUFFERED': '1',
-    }
+    environment = os.environ | profile_environment(share) | {'PYTHONUNBUFFERED': '1'}
     with log.open('w') as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environment)
         try:

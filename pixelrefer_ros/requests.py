@@ -122,7 +122,7 @@ class Requests:
             added = engine.add_objects(prompts, stamp_ns=stamp_ns, replace_existing=request.replace_existing)
             return added, conversions.to_tracked_objects(engine.newest, engine.select_objects())
 
-        added, response.objects = await self._device(self._worker().call(add))
+        added, response.objects = await self._device(self._worker().call(add, after_ns=stamp_ns or -1))
         response.object_ids = list(added)
 
     async def _remove_objects(self, request: RemoveObjects.Request, response: RemoveObjects.Response) -> None:

@@ -14,5 +14,9 @@ pixelrefer_forget
 case $- in *u*) set +u; . "$PIXELREFER_WS/install/local_setup.bash"; set -u ;;
   *) . "$PIXELREFER_WS/install/local_setup.bash" ;;
 esac
-export FASTDDS_DEFAULT_PROFILES_FILE=${FASTDDS_DEFAULT_PROFILES_FILE:-$PIXELREFER_ROOT/config/fastdds_shm.xml}
+# Fast DDS 3 reads the first of these, Fast DDS 2 (up to Jazzy) the second.
+if [ -z "${FASTDDS_DEFAULT_PROFILES_FILE:-}${FASTRTPS_DEFAULT_PROFILES_FILE:-}" ]; then
+  export FASTDDS_DEFAULT_PROFILES_FILE=$PIXELREFER_ROOT/config/fastdds_shm.xml
+  export FASTRTPS_DEFAULT_PROFILES_FILE=$FASTDDS_DEFAULT_PROFILES_FILE
+fi
 export ROS_AUTOMATIC_DISCOVERY_RANGE=${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}

@@ -43,7 +43,11 @@ def test_a_prediction_has_a_standard_question_and_states_its_horizon():
     ('query', 'error', 'message'),
     [
         (ask('What?'), InvalidRequestError, 'no object is named'),
-        (ask('What?', 'a', 'b', 'c'), InvalidRequestError, '3 objects in one question; limits.question_objects is 2'),
+        (
+            ask('What?', 'a', 'b', 'c'),
+            InvalidRequestError,
+            '3 objects in one question; limits.question_objects is 2',
+        ),
         (ask('What?', 'a', 'a'), InvalidRequestError, 'named twice'),
         (ask('  ', 'a'), InvalidQuestionError, 'empty'),
         (ask('x' * 21, 'a'), QuestionTooLongError, 'has 21 characters; limits.question_chars is 20'),

@@ -218,6 +218,19 @@ def test_a_full_queue_is_busy_and_higher_priority_goes_first(setup):
     assert order == ['high', 'low']
 
 
+def test_a_call_about_a_frame_that_is_on_its_way_waits_for_it(setup):
+    newest = setup.worker.call(lambda engine: engine.newest.stamp_ns, after_ns=2 * NANOSECONDS, patience_s=20)
+    assert setup.worker.call(lambda engine: engine.newest.stamp_ns).result(20) == NANOSECONDS
+    assert not newest.done()
+    setup.offer()
+    assert newest.result(20) == 2 * NANOSECONDS
+
+
+def test_a_call_about_a_frame_that_never_comes_runs_when_its_patience_ends(setup):
+    call = setup.worker.call(lambda engine: engine.newest.stamp_ns, after_ns=9 * NANOSECONDS, patience_s=0.01)
+    assert call.result(20) == NANOSECONDS
+
+
 def test_waiting_calls_are_bounded(setup):
     free = block(setup.worker)
     for _ in range(WAITING_CALLS):

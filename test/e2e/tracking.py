@@ -20,6 +20,7 @@ from pixelrefer_ros.srv import AddObjects
 from pixelrefer_ros.stamp_join import StampJoin
 
 RATE_HZ = 10.0
+START_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def track_clip(processes, clip: Path, truth: Path, kind: str, *, play_hz: float)
                 news.notify_all()
 
     def on_tracked(labels: Image, objects: TrackedObjectArray) -> None:
-        number = round(conversions.to_ns(labels.header.stamp) * RATE_HZ / NANOSECONDS)
+        number = round((conversions.to_ns(labels.header.stamp) / NANOSECONDS - START_S) * RATE_HZ)
         (item,) = objects.objects or [None]
         if item is not None:
             with news:

@@ -67,7 +67,7 @@ def test_stamps_of_the_source_are_kept(play, clip):
     seen = play(source=clip, loop=False, rate_hz=50.0, folder_rate_hz=4.0, stamps='source')
     wait_for(lambda: len(seen) == 5)
     assert [conversions.to_ns(message.header.stamp) for _, message in seen] == [
-        k * 250_000_000 for k in range(5)
+        10**9 + k * 250_000_000 for k in range(5)
     ]
 
 

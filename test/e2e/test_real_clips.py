@@ -1,0 +1,32 @@
+"""Real clips over real ROS, three processes: every kind of prompt, masks against ground truth, an answer at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from .tracking import track_clip
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+# Clip, kind of prompt, least mean of J and F: well below what is measured, far above a mask that stays where it was.
+CASES = [
+    ('blackswan', 'mask', 0.8),
+    ('car-shadow', 'box', 0.4),
+    ('dog', 'mask', 0.35),
+    ('libby', 'mask', 0.3),
+    ('motocross-jump', 'mask', 0.4),
+    ('blackswan', 'point', 0.3),
+]
+
+
+@pytest.mark.parametrize(('name', 'kind', 'least'), CASES)
+def test_an_object_of_a_real_clip_is_followed_and_described(processes, real_clips, name, kind, least):
+    clip = real_clips / 'davis' / name
+    outcome = track_clip(processes, clip, clip / 'masks', kind, play_hz=4.0)
+    print(
+        f'{name} by {kind}: J {outcome.region:.3f}, F {outcome.boundary:.3f} over {outcome.frames} of 40 frames'
+    )
+    assert outcome.frames >= 35
+    assert (outcome.region + outcome.boundary) / 2 > least
+    assert outcome.answer.text
+    assert outcome.answer.object_ids == ['target']
