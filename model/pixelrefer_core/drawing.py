@@ -76,9 +76,10 @@ def draw_objects(
             _draw_mask(canvas, item.mask, box, object_colour(item.object_id), opacity, tags.line_width)
     # Tags come after all masks: none is painted over.
     tags.list_in_corner([item for item, box in zip(objects, boxes, strict=True) if box is None])
+    seen = [box for box in boxes if box is not None]
     for item, box in zip(objects, boxes, strict=True):
         if box is not None:
-            tags.put_beside(item, box)
+            tags.put_beside(item, box, seen)
     return canvas
 
 
@@ -125,7 +126,7 @@ def _draw_mask(
 
 @dataclass
 class _Tags:
-    """The tags of one picture: places them inside of it and, where there is room, not onto each other."""
+    """The tags of one picture: places them inside of it and, where there is room, on nothing."""
 
     canvas: ImageArray
     size: int
@@ -146,16 +147,19 @@ class _Tags:
         for row, (text, colour) in enumerate(texts):
             self._paint(text, (self.pad, self.pad + row * (self.height + 1)), colour)
 
-    def put_beside(self, item: TrackedObject, box: BoxXYXY) -> None:
-        """Name an object above its mask, else below, else on it."""
+    def put_beside(self, item: TrackedObject, box: BoxXYXY, objects: Sequence[BoxXYXY]) -> None:
+        """Name an object above its mask, below or on it: where least of tags and ``objects`` is covered."""
         x1, y1, x2, y2 = box
         width = self._width(_caption(item))
         x = (x1 + x2 - width) // 2
         places = [self._inside((x, y, x + width, y + self.height)) for y in (y1 - self.height, y2, y1)]
-        free = [place for place in places if not any(_overlap(place, other) for other in self._taken)]
-        # A place that had to be moved into the picture may hide the object: the unmoved ones come first.
-        free.sort(key=lambda place: place[1] not in (y1 - self.height, y2))
-        x, y = (free or places)[0][:2]
+        # A covered tag is worse than a covered bit of an object.
+        covered = [
+            sum(_shared(place, other) for other in objects)
+            + 4 * sum(_shared(place, tag) for tag in self._taken)
+            for place in places
+        ]
+        x, y = places[int(np.argmin(covered))][:2]
         self._paint(_caption(item), (x, y), object_colour(item.object_id))
 
     def _width(self, text: str) -> int:
@@ -186,5 +190,8 @@ def _caption(item: TrackedObject) -> str:
     return name if item.state is ObjectState.TRACKED else f'{name}: {item.state.name.lower()}'
 
 
-def _overlap(first: BoxXYXY, second: BoxXYXY) -> bool:
-    return first[0] < second[2] and second[0] < first[2] and first[1] < second[3] and second[1] < first[3]
+def _shared(first: BoxXYXY, second: BoxXYXY) -> int:
+    """Return the area that two boxes have in common."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    return max(0, width) * max(0, height)

@@ -20,7 +20,8 @@ CARD: Colour = (255, 255, 255)
 INK: Colour = (24, 28, 36)
 SOFT_INK: Colour = (92, 99, 112)
 HAIRLINE: Colour = (222, 225, 230)
-_TINT, _TAG = 0.4, 17
+# A faint tint: the colours of the objects are part of the questions.
+_TINT, _TAG = 0.2, 17
 _PAD = 26
 # A card shows so many lines of a question and of an answer; the rest is cut.
 _QUESTION_LINES, _ANSWER_LINES = 3, 8

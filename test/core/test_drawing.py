@@ -183,6 +183,14 @@ def test_tags_of_two_masks_at_one_place_do_not_cover_each_other():
     assert not set(first) & set(second)
 
 
+def test_a_tag_goes_below_its_object_when_another_object_is_above():
+    image = scene()
+    items = [tracked('obj_1', (100, 60, 200, 118)), tracked('obj_2', (100, 120, 200, 180))]
+    drawn = draw_objects(image, items, 0.0)
+    assert not changed(image, drawn)[70:110, 110:190].any()
+    assert changed(image, drawn)[181:190, 140:160].all()
+
+
 def test_a_mask_of_another_size_is_refused():
     with pytest.raises(ValueError, match=r'obj_1: mask \(10, 10\) on an image \(240, 320\)'):
         draw_objects(scene(), [tracked(box=(1, 1, 3, 3), size=(10, 10))], 0.4)
