@@ -24,7 +24,7 @@ from pixelrefer_ros.msg import NodeStatus, ObjectAnswer, TrackedObjectArray
 from pixelrefer_ros.srv import AddObjects
 from pixelrefer_ros.stamp_join import StampJoin
 
-# Seconds of the clip after which the questions are asked; objects by their number; {} of the text is filled in.
+# Seconds of the clip after which a question is asked, how, about which of the objects, and the question.
 QUESTIONS = (
     (1.0, 'describe', (0,), ''),
     (1.0, 'describe', (1,), ''),
@@ -39,6 +39,8 @@ QUESTIONS = (
     (4.0, 'predict', (0, 1), 'Will <object1> hit <object2>?'),
     (4.0, 'predict', (2,), 'Will <object1> stay where it is?'),
 )
+# A longer clip is not watched to its end.
+END_S = 8.0
 COLUMNS = 6
 UNTRAINED = 'The weights of this model are random: the tracking is real, the words have no meaning yet.'
 
@@ -71,6 +73,11 @@ class Recorder:
             while not self.views or self.views[-1][0] < self._start_ns + clip_s * NANOSECONDS:
                 if not self._news.wait(timeout_s):
                     return
+
+    @property
+    def now_s(self) -> float:
+        """Second of the clip that was published last."""
+        return self.seconds(self.views[-1][0]) if self.views else 0.0
 
     def seconds(self, stamp_ns: int) -> float:
         """Seconds from the first image to a stamp."""
@@ -110,11 +117,11 @@ def run(clip: Path, output: Path, boxes: Sequence[Sequence[float]], timeout_s: f
             f'{robot.status.model} on {robot.status.device}, tracker {robot.status.tracker}; objects: {", ".join(ids)}'
         )
         rows, failures = [], 0
-        for at_s, service, names, answer in _ask(robot, recorder, ids):
+        for service, names, answer in _ask(robot, recorder, ids):
             rows.append(_row(service, names, answer, recorder))
             failures += isinstance(answer, PixelReferError)
-            _print(at_s, rows[-1])
-        recorder.wait_until(float('inf'), 1.0)
+            _print(recorder.now_s, rows[-1])
+        recorder.wait_until(END_S, 1.0)
         status = robot.status
     note = '' if status.model_trained else UNTRAINED
     print(note)
@@ -145,7 +152,7 @@ def _message(prompt: Prompt) -> Any:
 
 def _ask(
     robot: PixelReferClient, recorder: Recorder, ids: Sequence[str]
-) -> Iterator[tuple[float, str, list[str], ObjectAnswer | PixelReferError]]:
+) -> Iterator[tuple[str, list[str], ObjectAnswer | PixelReferError]]:
     for at_s, service, numbers, question in QUESTIONS:
         if max(numbers) >= len(ids):
             continue
@@ -159,7 +166,7 @@ def _ask(
                 answer = getattr(robot, service)(names, question)
         except PixelReferError as error:
             answer = error
-        yield at_s, service, names, answer
+        yield service, names, answer
 
 
 def _row(
@@ -178,15 +185,16 @@ def _row(
     return who, answer.question, answer.text, note
 
 
-def _print(at_s: float, row: tuple[str, str, str, str]) -> None:
+def _print(now_s: float, row: tuple[str, str, str, str]) -> None:
     who, question, text, note = row
-    print(f'[{at_s:4.1f} s] {who}: {question}\n         -> {text}\n            ({note})')
+    print(f'[{now_s:4.1f} s] {who}: {question}\n         -> {text}\n            ({note})')
 
 
 def _save(
     output: Path, recorder: Recorder, rows: Sequence[tuple[str, str, str, str]], status: NodeStatus, note: str
 ) -> Path:
-    views = recorder.views
+    # On the first image nothing was pointed at yet.
+    views = [view for view in recorder.views if view[2]] or recorder.views
     chosen = sorted({round(k * (len(views) - 1) / (COLUMNS - 1)) for k in range(COLUMNS)}) if views else []
     columns = [
         (views[index][1], views[index][2], f'{recorder.seconds(views[index][0]):.1f} s') for index in chosen

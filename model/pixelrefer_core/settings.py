@@ -190,7 +190,7 @@ class CameraSettings:
     loop: bool = setting(True, 'start again at the end; false = stop publishing')
     stamps: str = setting(
         'now',
-        'now = time of publication, source = stamps recorded in the source (first frame of a folder = 0)',
+        'now = time of publication, source = stamps of the source; folders and videos start at 1 s',
         choices=('now', 'source'),
     )
     frame_id: str = setting('camera_optical_frame', 'tf frame written into the images')

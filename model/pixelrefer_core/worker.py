@@ -11,7 +11,6 @@ import itertools
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,19 @@ log = logging.getLogger(__name__)
 Result = TypeVar('Result')
 
 WAITING_CALLS = 64
+
+
+@dataclass(eq=False)
+class _Call:
+    """A function for the worker's thread. Held back until a frame of ``after_ns`` was tracked, or ``until_s`` is past."""
+
+    function: Callable[[Engine], Any]
+    future: Future[Any]
+    after_ns: int
+    until_s: float
+
+    def is_due(self, tracked_ns: int) -> bool:
+        return tracked_ns >= self.after_ns or time.monotonic() >= self.until_s
 
 
 @dataclass(eq=False)
@@ -61,7 +73,8 @@ class Worker:
         self._on_update = on_update
         self._wake = threading.Condition()
         self._frame: Frame | None = None
-        self._calls: deque[tuple[Callable[[Engine], Any], Future[Any]]] = deque()
+        self._calls: list[_Call] = []
+        self._tracked_ns = -1
         self._tickets: list[tuple[int, int, Ticket]] = []
         self._order = itertools.count()
         self._current: Ticket | None = None
@@ -98,16 +111,22 @@ class Worker:
         with self._wake:
             self._frame = None
 
-    def call(self, function: Callable[[Engine], Result]) -> Future[Result]:
-        """Run ``function(engine)`` on the worker's thread, before the next frame. Raises :class:`BusyError`."""
-        future: Future[Result] = Future()
+    def call(
+        self, function: Callable[[Engine], Result], *, after_ns: int = -1, patience_s: float = 1.0
+    ) -> Future[Result]:
+        """Run ``function(engine)`` on the worker's thread, before the next frame.
+
+        ``after_ns``: not before the frame of this stamp, or a newer one, was tracked, for what refers to a frame
+        that is still on its way; after ``patience_s`` it runs all the same. Raises :class:`BusyError`.
+        """
+        call = _Call(function, Future(), after_ns, time.monotonic() + patience_s)
         with self._wake:
             self._check_running()
             if len(self._calls) >= WAITING_CALLS:
                 raise BusyError(f'{len(self._calls)} requests are waiting: try again later')
-            self._calls.append((function, future))
+            self._calls.append(call)
             self._wake.notify()
-        return future
+        return call.future
 
     def submit(
         self, query: Query, *, limit: int, timeout_s: float, on_text: OnText | None = None, priority: int = 0
@@ -162,13 +181,24 @@ class Worker:
 
     def _wait_for_work(self) -> bool:
         with self._wake:
-            self._wake.wait_for(lambda: self._stopping or self._frame or self._calls or self._tickets)
+            while not (self._stopping or self._frame or self._tickets or self._due_calls()):
+                self._wake.wait(self._patience_left_s())
             return not self._stopping
 
+    def _due_calls(self) -> list[_Call]:
+        return [call for call in self._calls if call.is_due(self._tracked_ns)]
+
+    def _patience_left_s(self) -> float | None:
+        """Until the first call that is held back loses its patience; None when there is none."""
+        ends_s = [call.until_s for call in self._calls]
+        return max(0.0, min(ends_s) - time.monotonic()) if ends_s else None
+
     def _run_calls(self, engine: Engine) -> None:
-        while self._calls:
-            function, future = self._calls.popleft()
-            self._settle(future, lambda function=function: function(engine))  # type: ignore[misc]
+        with self._wake:
+            due = self._due_calls()
+            self._calls = [call for call in self._calls if call not in due]
+        for call in due:
+            self._settle(call.future, lambda call=call: call.function(engine))  # type: ignore[misc]
 
     def _run_frame(self, engine: Engine) -> None:
         with self._wake:
@@ -178,6 +208,7 @@ class Worker:
         try:
             update = engine.step(frame)
             self._meter.tracked(update.track_s + update.encode_s)
+            self._tracked_ns = frame.stamp_ns
             self._on_update(update)
         except PixelReferError as error:
             self._meter.failed(error.code)
@@ -241,7 +272,7 @@ class Worker:
     def _abandon(self) -> None:
         """End what still waits when the thread ends, so that nobody waits for ever."""
         with self._wake:
-            waiting = [future for _, future in self._calls] + [item[2].future for item in self._tickets]
+            waiting = [call.future for call in self._calls] + [item[2].future for item in self._tickets]
             self._calls.clear()
             self._tickets.clear()
         for future in waiting:

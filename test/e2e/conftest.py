@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -68,9 +67,22 @@ class Processes:
 @pytest.fixture
 def processes(tmp_path) -> Iterator[Processes]:
     running = Processes(tmp_path)
-    with contextlib.closing(contextlib.ExitStack()) as stack:
-        stack.callback(running.kill)
-        yield running
+    yield running
+    running.kill()
+
+
+@pytest.fixture(scope='module')
+def session(tmp_path_factory):
+    """A node, and a client that plays clips to it."""
+    from .tracking import Session
+
+    running = Processes(tmp_path_factory.mktemp('session'))
+    try:
+        session = Session(running)
+        yield session
+        session.close()
+    finally:
+        running.kill()
 
 
 @pytest.fixture(scope='session')

@@ -10,7 +10,6 @@ import cv2
 import pytest
 
 from .conftest import DEMO_CLIP
-from .tracking import track_clip
 
 pytestmark = pytest.mark.e2e
 
@@ -42,8 +41,8 @@ def test_a_demo_of_a_clip_that_is_not_there_says_so_and_fails(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('name', 'kind'), [('red_ball', 'mask'), ('blue_mug', 'box')])
-def test_an_object_of_the_shipped_clip_is_followed(processes, name, kind):
-    outcome = track_clip(processes, DEMO_CLIP, DEMO_CLIP / 'truth' / name, kind, play_hz=5.0)
+def test_an_object_of_the_shipped_clip_is_followed(session, name, kind):
+    outcome = session.track(DEMO_CLIP, DEMO_CLIP / 'truth' / name, kind, play_hz=5.0)
     print(f'{name} by {kind}: J {outcome.region:.3f}, F {outcome.boundary:.3f} over {outcome.frames} frames')
     assert (outcome.region + outcome.boundary) / 2 > 0.7
     stamps = [stamp.sec + 1e-9 * stamp.nanosec for stamp in outcome.answer.frame_stamps]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from .tracking import track_clip
-
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 # Clip, kind of prompt, least mean of J and F: well below what is measured, far above a mask that stays where it was.
@@ -20,9 +18,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(('name', 'kind', 'least'), CASES)
-def test_an_object_of_a_real_clip_is_followed_and_described(processes, real_clips, name, kind, least):
+def test_an_object_of_a_real_clip_is_followed_and_described(session, real_clips, name, kind, least):
     clip = real_clips / 'davis' / name
-    outcome = track_clip(processes, clip, clip / 'masks', kind, play_hz=4.0)
+    outcome = session.track(clip, clip / 'masks', kind, play_hz=4.0)
     print(
         f'{name} by {kind}: J {outcome.region:.3f}, F {outcome.boundary:.3f} over {outcome.frames} of 40 frames'
     )

@@ -1,12 +1,14 @@
-"""Tracks one object of a clip over ROS, camera and node being other processes, and scores the masks."""
+"""Tracks objects of clips over ROS, camera and node being other processes, and scores the masks."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 from sensor_msgs.msg import Image
 
@@ -18,6 +20,8 @@ from pixelrefer_ros.client import PixelReferClient, make_prompt
 from pixelrefer_ros.msg import ObjectAnswer, TrackedObjectArray
 from pixelrefer_ros.srv import AddObjects
 from pixelrefer_ros.stamp_join import StampJoin
+
+from .conftest import Processes
 
 RATE_HZ = 10.0
 START_S = 1.0
@@ -41,55 +45,68 @@ def prompt_of(kind: str, mask: np.ndarray):
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         size = (columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
         return make_prompt('target', box=(columns[0], rows[0], *size))
-    import cv2
-
     depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     return make_prompt('target', points=[(x, y)])
 
 
-def track_clip(processes, clip: Path, truth: Path, kind: str, *, play_hz: float) -> Outcome:
-    """Play a clip once at ``play_hz``, prompt its first mask on the first image, score what is published."""
-    masks = [read_mask(file) for file in sorted(truth.glob('*.png'))]
-    found: dict[int, np.ndarray] = {}
-    news = threading.Condition()
-    first: list[Image] = []
+class Session:
+    """One running node; clip after clip is played to it."""
 
-    def on_image(message: Image) -> None:
-        if not first:
-            first.append(message)
-            with news:
-                news.notify_all()
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        self._news = threading.Condition()
+        self._first: Image | None = None
+        self._found: dict[int, np.ndarray] = {}
+        self._join = StampJoin(('labels', 'objects'), self._on_tracked, limit=100)
+        processes.start('pixelrefer_node', generation__max_new_tokens=8, model__threads=1)
+        self.robot = PixelReferClient()
+        for kind, topic, callback, profile in (
+            (Image, 'image', self._on_image, qos.image('reliable')),
+            (Image, 'label_image', partial(self._join.put, 'labels'), qos.results()),
+            (TrackedObjectArray, 'objects', partial(self._join.put, 'objects'), qos.results()),
+        ):
+            self.robot.node.create_subscription(kind, topic, callback, profile)
 
-    def on_tracked(labels: Image, objects: TrackedObjectArray) -> None:
-        number = round((conversions.to_ns(labels.header.stamp) / NANOSECONDS - START_S) * RATE_HZ)
-        (item,) = objects.objects or [None]
-        if item is not None:
-            with news:
-                found[number] = conversions.from_label_image(labels) == item.label_value
-                news.notify_all()
+    def close(self) -> None:
+        """End the node, which must end well."""
+        self.robot.close()
+        assert self._processes.stop('pixelrefer_node') == 0, self._processes.log('pixelrefer_node')
 
-    processes.start('pixelrefer_node', generation__max_new_tokens=8, model__threads=1)
-    with PixelReferClient() as robot:
-        join = StampJoin(('labels', 'objects'), on_tracked, limit=100)
-        robot.node.create_subscription(Image, 'image', on_image, qos.image('reliable'))
-        robot.node.create_subscription(Image, 'label_image', partial(join.put, 'labels'), qos.results())
-        robot.node.create_subscription(
-            TrackedObjectArray, 'objects', partial(join.put, 'objects'), qos.results()
-        )
-        processes.start(
+    def track(self, clip: Path, truth: Path, kind: str, *, play_hz: float) -> Outcome:
+        """Play a clip once at ``play_hz``, prompt its first mask on the first image, score what is published."""
+        masks = [read_mask(file) for file in sorted(truth.glob('*.png'))]
+        with self._news:
+            self._first = None
+            self._found.clear()
+        self._processes.start(
             'camera_node', source=clip, loop=False, stamps='source', folder_rate_hz=RATE_HZ, rate_hz=play_hz,
             wait_for_subscribers=2,
         )  # fmt: skip
-        with news:
-            assert news.wait_for(lambda: first, 60), processes.log('pixelrefer_node')
-        request = AddObjects.Request(header=first[0].header, prompts=[prompt_of(kind, masks[0])])
-        robot.call('add_objects', request)
-        with news:
-            assert news.wait_for(lambda: len(masks) - 1 in found, 60), processes.log('pixelrefer_node')
-        answer = robot.describe('target')
-    statuses = [processes.stop(name) for name in ('camera_node', 'pixelrefer_node')]
-    assert statuses == [0, 0], processes.log('pixelrefer_node')
-    numbers = sorted(found)
-    score = score_sequence([masks[k] for k in numbers], [found[k] for k in numbers])
-    return Outcome(score.region, score.boundary, len(numbers), answer)
+        self._wait(lambda: self._first)
+        self.robot.call(
+            'add_objects', AddObjects.Request(header=self._first.header, prompts=[prompt_of(kind, masks[0])])
+        )
+        self._wait(lambda: len(masks) - 1 in self._found)
+        answer = self.robot.describe('target')
+        assert self._processes.stop('camera_node') == 0, self._processes.log('camera_node')
+        self.robot.remove_objects()
+        numbers = sorted(self._found)
+        score = score_sequence([masks[k] for k in numbers], [self._found[k] for k in numbers])
+        return Outcome(score.region, score.boundary, len(numbers), answer)
+
+    def _wait(self, condition: Callable[[], object]) -> None:
+        with self._news:
+            assert self._news.wait_for(condition, 60), self._processes.log('pixelrefer_node')
+
+    def _on_image(self, message: Image) -> None:
+        with self._news:
+            self._first = self._first or message
+            self._news.notify_all()
+
+    def _on_tracked(self, labels: Image, objects: TrackedObjectArray) -> None:
+        number = round((conversions.to_ns(labels.header.stamp) / NANOSECONDS - START_S) * RATE_HZ)
+        with self._news:
+            for item in objects.objects:
+                self._found[number] = conversions.from_label_image(labels) == item.label_value
+            self._news.notify_all()
