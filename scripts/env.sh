@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC1091
 # Source this in bash after scripts/setup: the virtual environment, the workspace, and settings for the
 # middleware (a profile that carries whole images; discovery on this machine only), unless yours are set.
 # PIXELREFER_DISTRO=kilted chooses another distro, as --distro does for scripts/setup. Variables that another

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034 # its variables are for who sources it
 # Where things are; sourced by setup, env.sh, test and demo. Bash.
 
 PIXELREFER_ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
