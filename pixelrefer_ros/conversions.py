@@ -214,7 +214,7 @@ def to_region_mask(frame: Frame, item: TrackedObject) -> RegionMask:
     )
 
 
-def to_answer(answer: Answer, info: ModelInfo) -> ObjectAnswer:
+def to_answer(answer: Answer, info: ModelInfo | None) -> ObjectAnswer:
     """An answer for the wire; predictions get their expiry from the horizon."""
     query, timing = answer.query, answer.timing
     newest_ns = answer.frame_stamps_ns[-1]
@@ -240,8 +240,8 @@ def to_answer(answer: Answer, info: ModelInfo) -> ObjectAnswer:
             first_token=timing.first_token_s,
             total=timing.total_s,
         ),
-        model=info.name,
-        model_trained=info.trained,
+        model=info.name if info else '',
+        model_trained=bool(info and info.trained),
     )
 
 

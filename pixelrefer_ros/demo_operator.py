@@ -85,7 +85,7 @@ class Recorder:
 
     @property
     def _start_ns(self) -> int:
-        return conversions.to_ns(self.first.header.stamp)
+        return conversions.to_ns(self.first.header.stamp) if self.first is not None else 0
 
     def _put(self, part: str, message: Any) -> None:
         if part == 'image' and self.first is None:

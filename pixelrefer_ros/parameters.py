@@ -64,9 +64,11 @@ def _descriptor(info: SettingInfo) -> ParameterDescriptor:
     descriptor = ParameterDescriptor(name=info.name, description=info.help + unit)
     if info.choices:
         descriptor.additional_constraints = 'one of ' + ', '.join(info.choices)
-    if info.minimum is not None and info.type is int:
-        descriptor.integer_range = [IntegerRange(from_value=int(info.minimum), to_value=int(info.maximum))]
-    elif info.minimum is not None:
-        bounds = FloatingPointRange(from_value=float(info.minimum), to_value=float(info.maximum))
-        descriptor.floating_point_range = [bounds]
+    if info.minimum is None or info.maximum is None:
+        return descriptor
+    low, high = info.type(info.minimum), info.type(info.maximum)
+    if info.type is int:
+        descriptor.integer_range = [IntegerRange(from_value=low, to_value=high)]
+    else:
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
     return descriptor

@@ -97,11 +97,12 @@ class PixelReferNode(LifecycleNodeMixin, Node):
             on_answer=lambda answer: self._answers.publish(answer),
         )
         self.create_service(SetBool, '~/enable', self._on_enable, callback_group=group)
-        for kind, topic, callback in (
+        topics: tuple[tuple[type, str, Any], ...] = (
             (ObjectPromptArray, 'object_prompts', self._requests.add),
             (String, 'question', self._on_question),
             (PointStamped, 'clicked_pixel', self._on_clicked_pixel),
-        ):
+        )
+        for kind, topic, callback in topics:
             self.create_subscription(kind, topic, callback, qos.results(), callback_group=group)
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -53,7 +53,7 @@ class Requests:
         *,
         worker: Callable[[], Worker],
         settings: Callable[[], Settings],
-        model: Callable[[], ModelInfo],
+        model: Callable[[], ModelInfo | None],
         on_answer: Callable[[ObjectAnswer], None],
     ) -> None:
         self._node = node
@@ -112,7 +112,9 @@ class Requests:
         return response
 
     async def _device(self, work: Future[Result]) -> Result:
-        return await awaitable(work, self._node.executor)
+        executor = self._node.executor
+        assert executor is not None  # it runs this coroutine
+        return await awaitable(work, executor)
 
     async def _add_objects(self, request: AddObjects.Request, response: AddObjects.Response) -> None:
         prompts = [_read_prompt(index, prompt) for index, prompt in enumerate(request.prompts)]

@@ -32,7 +32,7 @@ class ClosableNode(Protocol):
 
 def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, *, threads: int = 4) -> int:
     """Spin a node until it is told to stop. Returns the exit status: 2 when its parameters are wrong."""
-    rclpy.init(args=args)
+    rclpy.init(args=None if args is None else list(args))
     try:
         node = make_node()
     except (SettingError, PixelReferError) as error:

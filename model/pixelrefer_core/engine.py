@@ -47,7 +47,10 @@ ShouldStop = Callable[[], FinishReason | None]
 class Referrer(Protocol):
     """The model, as the engine sees it."""
 
-    info: ModelInfo
+    @property
+    def info(self) -> ModelInfo:
+        """What is loaded, and where it runs."""
+        ...
 
     def encode_objects(self, views: Sequence[ObjectView]) -> list[ObjectTokens]:
         """Make the object tokens of each view, in one batch."""

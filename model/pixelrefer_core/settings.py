@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import cache
 from typing import Any, TypeVar, get_type_hints
 
 from .errors import SettingError
@@ -234,20 +233,16 @@ class SettingInfo:
     live: bool
 
 
-@cache
-def _hints(group: type) -> dict[str, Any]:
-    return get_type_hints(group)
-
-
-def describe(group: type, prefix: str = '') -> Iterator[SettingInfo]:
+def describe(group: type[Any], prefix: str = '') -> Iterator[SettingInfo]:
     """Yield every setting of a settings class, depth first, in the order of its text."""
     for item in fields(group):
-        kind = _hints(group)[item.name]
+        kind = get_type_hints(group)[item.name]
         name = prefix + item.name
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             yield from describe(kind, name + '.')
         else:
-            yield SettingInfo(name=name, type=kind, default=item.default, **item.metadata)
+            default: Any = item.default
+            yield SettingInfo(name=name, type=kind, default=default, **item.metadata)
 
 
 def to_flat(settings: Any, prefix: str = '') -> dict[str, Scalar]:
@@ -267,7 +262,8 @@ def with_values(settings: Group, values: Mapping[str, Scalar]) -> Group:
 
     Raises :class:`SettingError` for an unknown name, a wrong type or a value outside its range.
     """
-    known = {info.name: info for info in describe(type(settings))}
+    kind: Any = type(settings)
+    known = {info.name: info for info in describe(kind)}
     for name, value in values.items():
         if name not in known:
             raise SettingError(f'{name}: no such setting; known are {", ".join(known)}')
@@ -287,7 +283,7 @@ def _with_checked(settings: Any, values: Mapping[str, Scalar]) -> Any:
             }
             changes[item.name] = _with_checked(current, inner)
         elif item.name in values:
-            changes[item.name] = _hints(type(settings))[item.name](values[item.name])
+            changes[item.name] = get_type_hints(type(settings))[item.name](values[item.name])
     return replace(settings, **changes)
 
 
@@ -298,8 +294,11 @@ def check(info: SettingInfo, value: Any) -> None:
         raise SettingError(f'{info.name} must be {info.type.__name__}, got {value!r}')
     if info.choices and value not in info.choices:
         raise SettingError(f'{info.name} must be one of {", ".join(info.choices)}, got {value!r}')
+    if info.minimum is None or info.maximum is None:
+        return
     low, high = info.minimum, info.maximum
+    number: Any = value
     # Written so that NaN fails too.
-    if (low is not None and not value >= low) or (high is not None and not value <= high):
+    if not low <= number <= high:
         unit = f' {info.unit}' if info.unit else ''
         raise SettingError(f'{info.name} must lie in [{low:g}, {high:g}]{unit}, got {value!r}')

@@ -29,7 +29,7 @@ WAITING_CALLS = 64
 
 @dataclass(eq=False)
 class _Call:
-    """A function for the worker's thread. Held back until a frame of ``after_ns`` was tracked, or ``until_s`` is past."""
+    """Work for the thread, held back until a frame of ``after_ns`` was tracked or ``until_s`` is past."""
 
     function: Callable[[Engine], Any]
     future: Future[Any]

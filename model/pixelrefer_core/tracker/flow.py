@@ -104,7 +104,8 @@ class FlowTracker:
 
     def _start(self, prompt: Prompt, frame: Frame, view: FlowView) -> _Track:
         mask = prompt_mask(prompt, frame.image)
-        probability = cv2.resize(mask.astype(np.float32), view.size, interpolation=cv2.INTER_AREA)
+        cover = cv2.resize(mask.astype(np.float32), view.size, interpolation=cv2.INTER_AREA)
+        probability = np.asarray(cover, np.float32)
         appearance, search = Appearance(), ColourSearch()
         place = Place(probability)
         appearance.learn(view.features, probability, place)

@@ -39,7 +39,7 @@ def make_view(frame: Frame, rows: int) -> FlowView:
     size = (max(1, round(frame.width * scale)), max(1, round(frame.height * scale)))
     small = cv2.resize(frame.image, size, interpolation=cv2.INTER_AREA)
     lab = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)
-    guide = lab.astype(np.float32) / 255
+    guide = np.asarray(lab, np.float32) / np.float32(255)
     return FlowView(
         frame=frame,
         grey=cv2.cvtColor(small, cv2.COLOR_RGB2GRAY),  # type: ignore[arg-type]

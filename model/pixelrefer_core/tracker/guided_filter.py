@@ -29,7 +29,7 @@ class GuidedFilter:
             self._mean(channel * field) - mean * field_mean
             for channel, mean in zip(self._channels, self._means, strict=True)
         ]
-        slopes = [sum(row[k] * cross[k] for k in range(3)) for row in self._inverse]
+        slopes = [row[0] * cross[0] + row[1] * cross[1] + row[2] * cross[2] for row in self._inverse]
         offset = field_mean - sum(slope * mean for slope, mean in zip(slopes, self._means, strict=True))
         smooth = self._mean(offset)
         for slope, channel in zip(slopes, self._channels, strict=True):
@@ -37,7 +37,7 @@ class GuidedFilter:
         return smooth
 
     def _mean(self, values: FloatMap) -> FloatMap:
-        return cv2.boxFilter(values, -1, self._size)  # type: ignore[return-value]
+        return np.asarray(cv2.boxFilter(values, -1, self._size), np.float32)
 
     def _inverse_covariance(self, epsilon: float) -> list[list[FloatMap]]:
         """Invert the 3 x 3 covariance of each window by its cofactors: LAPACK takes ten times as long."""

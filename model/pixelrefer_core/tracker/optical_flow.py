@@ -33,12 +33,12 @@ class FlowEstimator:
     """Dense inverse search (DIS) in both directions; its result does not depend on earlier frames."""
 
     def __init__(self) -> None:
-        self._search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
 
     def between(self, before: npt.NDArray[np.uint8], now: npt.NDArray[np.uint8]) -> Flow:
         """Return the flow between two grey images uint8 (h, w)."""
-        backward = self._search.calc(now, before, None)
-        forward = self._search.calc(before, now, None)
+        backward = self._search.calc(now, before, None)  # type: ignore[call-overload]
+        forward = self._search.calc(before, now, None)  # type: ignore[call-overload]
         height, width = now.shape
         rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
         x, y = columns + backward[..., 0], rows + backward[..., 1]

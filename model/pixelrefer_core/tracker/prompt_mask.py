@@ -24,7 +24,8 @@ def prompt_mask(prompt: Prompt, image: ImageArray) -> MaskArray:
         return prompt.mask
     height, width = image.shape[:2]
     scale = min(1.0, ROWS / height)
-    small = cv2.resize(image, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     labels = (
         _box_labels(prompt, small.shape, scale) if prompt.box_xyxy else _click_labels(prompt, small, scale)
     )
@@ -85,9 +86,10 @@ def _grab_cut(image: ImageArray, labels: npt.NDArray[np.uint8]) -> MaskArray:
     if not is_object.any() or is_object.all():
         return is_object
     cv2.setRNGSeed(0)
+    unused_box = (0, 0, 1, 1)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    labels, *_ = cv2.grabCut(image, labels.copy(), None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
-    return np.asarray((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
+    cut, *_ = cv2.grabCut(image, labels.copy(), unused_box, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    return np.asarray((cut == cv2.GC_FGD) | (cut == cv2.GC_PR_FGD))
 
 
 def _marked(prompt: Prompt, shape: tuple[int, int]) -> MaskArray:
