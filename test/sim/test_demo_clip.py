@@ -38,7 +38,7 @@ def opengl():
         # Without a usable OpenGL already the import fails, in ways that depend on the platform.
         import mujoco
 
-        mujoco.GLContext(8, 8).free()
+        mujoco.Renderer(mujoco.MjModel.from_xml_string('<mujoco/>'), 8, 8).close()
     except Exception as error:
         pytest.skip(f'MuJoCo cannot render here (MUJOCO_GL={os.environ.get("MUJOCO_GL")}): {error!r}')
 
