@@ -92,12 +92,12 @@ def to_rgb(pixels: npt.NDArray[np.generic], encoding: str) -> ImageArray:
 
 
 def decode_compressed(data: bytes | memoryview | npt.NDArray[np.uint8]) -> ImageArray:
-    """Decode JPEG or PNG bytes to RGB (H, W, 3). Raises :class:`InvalidImageError` when they are neither."""
+    """Decode JPEG, PNG or WebP bytes to RGB (H, W, 3). Raises :class:`InvalidImageError` when they are none."""
     buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR_RGB) if buffer.size else None
+    image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
     if image is None:
-        raise InvalidImageError(f'{buffer.size} bytes of compressed image cannot be decoded as JPEG or PNG')
-    return image  # type: ignore[return-value]
+        raise InvalidImageError(f'{buffer.size} bytes of compressed image cannot be decoded as JPEG, PNG or WebP')
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)  # type: ignore[return-value]
 
 
 def encode_jpeg(image: ImageArray, quality: int) -> bytes:
