@@ -71,6 +71,7 @@ class PartialAnswer:
             prefill_s=prefill_s,
             first_token_s=prefill_s,
             mean_logprob=sum(self.logprobs) / len(self.ids) if self.ids else math.nan,
+            token_ids=tuple(self.ids),
         )
 
 

@@ -6,7 +6,7 @@ it tracks. ``L`` positions, ``K`` object tokens, ``C`` channels, ``D`` width, ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from .pixelrefer import PixelRefer
 from .prompt import chat, fill_regions, region_slot, scene_slot
 from .scene import SceneTokens
 from .types import Frame, ImageArray, MaskArray, ObjectView
-from .visual_model import EncodedObjects
+from .visual_model import EncodedObjects, VisualModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +46,12 @@ class OfficialQuery:
 
 
 @dataclass(frozen=True, eq=False)
-class QueryTensors:
-    """What a query became on its way.
+class EmbeddedQuery:
+    """What a query became on its way to the language model.
 
     ``input_ids``: (L,), before repeated scene tokens are dropped. Of each mask: ``boxes``, ``mask_grids``
     (h, w) and ``clusters`` (n, C), after clustering and before padding. ``region_tokens``: (R, D), all object
-    tokens. ``inputs_embeds``: (L', D). ``logits``: (L', S), of every position.
+    tokens. ``inputs_embeds``: (L', D).
     """
 
     input_ids: list[int]
@@ -60,21 +60,39 @@ class QueryTensors:
     clusters: tuple[torch.Tensor, ...]
     region_tokens: torch.Tensor
     inputs_embeds: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class QueryTensors(EmbeddedQuery):
+    """An embedded query and its ``logits`` (L', S), of every position."""
+
     logits: torch.Tensor
+
+
+EmbedViews = Callable[[VisualModel, ViewPlan], EncodedObjects]
 
 
 @torch.no_grad()
 def run_query(model: PixelRefer, query: OfficialQuery) -> QueryTensors:
     """Run a query to the logits. Raises what :meth:`PixelRefer.encode_objects` and the prompt raise."""
+    embedded = embed_query(model, query)
+    return QueryTensors(**vars(embedded), logits=model.language_model(embedded.inputs_embeds[None])[0])
+
+
+@torch.no_grad()
+def embed_query(
+    model: PixelRefer, query: OfficialQuery, embed_views: EmbedViews = VisualModel.embed_views
+) -> EmbeddedQuery:
+    """Run a query as far as the language model. ``embed_views``: another way to the same object tokens."""
     plan = _plan(model, query)
-    encoded = model.visual_model.embed_views(plan) if plan else None
+    encoded = embed_views(model.visual_model, plan) if plan else None
     regions = encoded.unbind() if encoded else []
     scene, text = _scene(model, query)
     content = fill_regions(text, _slots(model, query, encoded))
     vectors = {model.region_id: regions, model.image_id: list(scene.frames) if scene else []}
     full, kept = _scene_slots(scene)
     prompt = model.language_model.embed_prompt(model.token_ids(chat(kept + content)), vectors)
-    return QueryTensors(
+    return EmbeddedQuery(
         input_ids=model.token_ids(chat(full + content)),
         boxes=tuple(item.box for item in plan.objects) if plan else (),
         mask_grids=tuple(item.mask_grid for item in plan.objects) if plan else (),
@@ -83,7 +101,6 @@ def run_query(model: PixelRefer, query: OfficialQuery) -> QueryTensors:
         else (),
         region_tokens=torch.cat(regions) if regions else prompt.embeds[:0],
         inputs_embeds=prompt.embeds,
-        logits=model.language_model(prompt.embeds[None])[0],
     )
 
 

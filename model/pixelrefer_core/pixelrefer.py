@@ -167,7 +167,7 @@ class PixelRefer(nn.Module):
         """
         check_options(options)
         with memory_guard(self.decoder.prefixes.clear):
-            prompt = self._prompt(instruction, objects, scene)
+            prompt = self.embed_prompt(instruction, objects, scene)
             options = self._within_context(options, [prompt])
             return self.decoder.generate(prompt, options, on_text or _ignore, should_stop or _never)
 
@@ -183,7 +183,7 @@ class PixelRefer(nn.Module):
         if not questions:
             return []
         with memory_guard(self.decoder.prefixes.clear):
-            prompts = [self._prompt(instruction, objects, None) for instruction, objects in questions]
+            prompts = [self.embed_prompt(instruction, objects) for instruction, objects in questions]
             options = self._within_context(options, prompts)
             return self.decoder.generate_batch(prompts, options, should_stop or _never)
 
@@ -204,7 +204,7 @@ class PixelRefer(nn.Module):
         if not choices or not all(choices) or len(set(choices)) < len(choices):
             raise InvalidRequestError(f'choices must be different texts, got {list(choices)}')
         with memory_guard(self.decoder.prefixes.clear):
-            scores = self.decoder.score(self._prompt(instruction, objects, scene), choices)
+            scores = self.decoder.score(self.embed_prompt(instruction, objects, scene), choices)
         shares = torch.tensor(scores, dtype=torch.float64).softmax(dim=0).tolist()
         return dict(zip(choices, shares, strict=True))
 
@@ -213,9 +213,13 @@ class PixelRefer(nn.Module):
         self.decoder.prefixes.clear()
         return super().train(mode)
 
-    def _prompt(
-        self, instruction: str, objects: Sequence[Sequence[ObjectTokens]], scene: SceneTokens | None
+    def embed_prompt(
+        self,
+        instruction: str,
+        objects: Sequence[Sequence[ObjectTokens]],
+        scene: SceneTokens | None = None,
     ) -> PromptEmbedding:
+        """Return what the language model reads when it is asked ``instruction``; raises like :meth:`generate`."""
         check_text(instruction, self._control_tokens)
         content = fill_regions(instruction, self._region_slots(objects))
         if scene is not None:

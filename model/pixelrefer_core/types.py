@@ -210,7 +210,7 @@ class Generation:
     """Decoded text and what it cost.
 
     ``mean_logprob``: mean natural log probability of the chosen tokens, NaN without tokens; it is no
-    calibrated confidence.
+    calibrated confidence. ``token_ids``: the chosen tokens, with the one that ended the answer.
     """
 
     text: str
@@ -220,6 +220,7 @@ class Generation:
     prefill_s: float
     first_token_s: float
     mean_logprob: float
+    token_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

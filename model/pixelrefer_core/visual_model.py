@@ -60,11 +60,15 @@ class VisualModel(nn.Module):
         self.scene_projector = Projector(channels, width)
         self._normalize = Normalizer(config.vision.image_mean, config.vision.image_std)
 
+    def encode_pictures(self, pictures: Sequence[ImageArray]) -> tuple[torch.Tensor, list[Grid]]:
+        """Run the vision encoder on pictures of any sizes; returns features (T, C) and the pictures' grids."""
+        grids = [grid_of(picture) for picture in pictures]
+        patches = self._patches([to_patches(picture) for picture in pictures])
+        return self.vision_encoder(patches, grids, [1] * len(grids)), grids
+
     def embed_views(self, plan: ViewPlan) -> EncodedObjects:
         """Run SAOT, infusion and projection on planned views; differentiable."""
-        grids = [grid_of(picture) for picture in plan.pictures]
-        patches = self._patches([to_patches(picture) for picture in plan.pictures])
-        features = self.vision_encoder(patches, grids, [1] * len(grids))  # (T, C)
+        features, grids = self.encode_pictures(plan.pictures)  # (T, C)
         per_picture = features.split([grid.cells for grid in grids])
         count, num_tokens = len(plan.objects), self.config.rules.num_tokens
         packed, offsets = _on_mask_grids(features, per_picture[:count], grids[:count], plan)

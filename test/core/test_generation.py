@@ -141,7 +141,7 @@ def test_options_out_of_range_are_refused(model: PixelRefer, changes: dict):
 
 @pytest.mark.filterwarnings('ignore:Passing `repetition_penalty`')
 def test_greedy_decoding_equals_that_of_transformers(model: PixelRefer):
-    prompt = model._prompt(QUESTION, [[tokens(1)]], None)
+    prompt = model.embed_prompt(QUESTION, [[tokens(1)]], None)
     rules = GenerationConfig(
         max_new_tokens=24, do_sample=False, eos_token_id=256, pad_token_id=257, repetition_penalty=1.3
     )
@@ -163,7 +163,7 @@ def test_greedy_decoding_equals_that_of_transformers(model: PixelRefer):
 
 
 def test_mean_logprob_is_that_of_the_chosen_tokens_under_the_models_own_distribution(model: PixelRefer):
-    prompt = model._prompt(QUESTION, [[tokens(1)]], None)
+    prompt = model.embed_prompt(QUESTION, [[tokens(1)]], None)
     ids = model.language_model.greedy_ids(prompt.embeds, 6)
     with torch.no_grad():
         whole = torch.cat([prompt.embeds, model.language_model.embed_ids(ids)])
@@ -188,7 +188,7 @@ def test_length_ends_an_answer(model: PixelRefer):
 
 
 def test_the_end_token_ends_an_answer(model: PixelRefer):
-    first = model.language_model.greedy_ids(model._prompt(QUESTION, [[tokens(1)]], None).embeds, 1)[0]
+    first = model.language_model.greedy_ids(model.embed_prompt(QUESTION, [[tokens(1)]], None).embeds, 1)[0]
     model.decoder.rules = DecodingRules(frozenset({first}))
     answer = model.generate(QUESTION, [[tokens(1)]], options=options(5))
     assert (answer.finish_reason, answer.completion_tokens) == (FinishReason.STOP, 1)
@@ -450,7 +450,7 @@ def test_a_batch_can_be_stopped_and_may_be_empty(model: PixelRefer):
 
 def test_choices_are_weighed_by_the_probability_of_all_their_tokens(model: PixelRefer):
     objects = [[tokens(1)]]
-    prompt = model._prompt(QUESTION, objects, None)
+    prompt = model.embed_prompt(QUESTION, objects, None)
 
     def likelihood(choice: str) -> float:
         ids = model.tokenizer(choice).input_ids

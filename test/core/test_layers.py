@@ -30,6 +30,7 @@ FLOORS = (
         'images',
         'lettering',
         'masks',
+        'measuring',
         'meters',
         'model_config',
         'preprocess',
@@ -40,6 +41,7 @@ FLOORS = (
         'segmentation_metrics',
         'settings_text',
         'sheet',
+        'synthetic_clip',
     },
     # the parts of the paper
     {
@@ -56,12 +58,14 @@ FLOORS = (
     },
     # whole models, trackers, memory
     {
+        'benchmark',
         'checkpoint',
         'object_memory',
         'object_registry',
         'official_query',
         'pixelrefer',
         'recent_frames',
+        'reference_pipeline',
         'tracker',
         'weights',
     },

@@ -7,6 +7,7 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from ..errors import PixelReferError, SettingError
 
@@ -18,6 +19,7 @@ VERBS = {
     'track': 'track objects of a clip and score the masks',
     'parity': 'compare a checkpoint with golden tensors of the official code',
     'flops': "count operations and memory, the paper's way and ours",
+    'bench': 'measure stages of a question, beside the official way of asking it',
 }
 
 
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if result.get('passed', True) else 1
 
 
-def _module(verb: str):
+def _module(verb: str) -> ModuleType:
     return importlib.import_module(f'.{verb}', __package__)
 
 
