@@ -64,23 +64,34 @@ def mask_boundary(mask: MaskArray) -> MaskArray:
     return np.asarray((mask ^ right) | (mask ^ below) | (mask ^ diagonal))
 
 
-def score_sequence(annotations: Sequence[MaskArray], segmentations: Sequence[MaskArray]) -> SequenceScore:
-    """Return the means over a sequence whose first annotation was the prompt.
+class SequenceScorer:
+    """Scores a sequence frame by frame, so that its masks need not be kept."""
 
-    As in the benchmark, the first and the last frame are not scored (the last one is when only two exist).
-    """
-    if len(annotations) != len(segmentations) or len(annotations) < 2:
-        raise ValueError(
-            f'as many masks as annotations, at least two, are needed; '
-            f'got {len(segmentations)} and {len(annotations)}'
-        )
-    scored = slice(1, max(2, len(annotations) - 1))
-    pairs = list(zip(annotations[scored], segmentations[scored], strict=True))
-    return SequenceScore(
-        region=float(np.mean([region_similarity(*pair) for pair in pairs])),
-        boundary=float(np.mean([boundary_measure(*pair) for pair in pairs])),
-        frames=len(pairs),
-    )
+    def __init__(self) -> None:
+        self._pairs: list[tuple[float, float]] = []
+
+    def add(self, annotation: MaskArray, segmentation: MaskArray) -> None:
+        """Score the next frame."""
+        scores = region_similarity(annotation, segmentation), boundary_measure(annotation, segmentation)
+        self._pairs.append(scores)
+
+    def score(self) -> SequenceScore:
+        """Return the means over a sequence whose first annotation was the prompt.
+
+        As in the benchmark, the first and the last frame do not count (the last one does when only two exist).
+        """
+        if len(self._pairs) < 2:
+            raise ValueError(f'at least two frames are needed, got {len(self._pairs)}')
+        region, boundary = np.array(self._pairs[1 : max(2, len(self._pairs) - 1)]).T
+        return SequenceScore(float(region.mean()), float(boundary.mean()), len(region))
+
+
+def score_sequence(annotations: Sequence[MaskArray], segmentations: Sequence[MaskArray]) -> SequenceScore:
+    """Score a whole sequence; see :class:`SequenceScorer`."""
+    scorer = SequenceScorer()
+    for annotation, segmentation in zip(annotations, segmentations, strict=True):
+        scorer.add(annotation, segmentation)
+    return scorer.score()
 
 
 def _dilate(boundary: MaskArray, radius: int) -> MaskArray:

@@ -7,18 +7,18 @@ import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from ..clip import open_clip
+from ..clip import Clip, open_clip
 from ..clip_objects import read_mask
 from ..errors import InvalidRequestError
 from ..masks import mask_box
-from ..segmentation_metrics import SequenceScore, score_sequence
+from ..segmentation_metrics import SequenceScore, SequenceScorer
 from ..settings import Settings
 from ..settings_text import add_options, from_options
 from ..sheet import contact_sheet
@@ -29,14 +29,17 @@ from .rows import print_rows
 COLUMNS = 6
 
 
-@dataclass(frozen=True, eq=False)
-class TrackedFrame:
-    """What the tracker said of one frame, and what it cost. ``rss_mb``: resident memory afterwards."""
+@dataclass(eq=False)
+class Progress:
+    """What is kept of a run: figures of every frame, and the few frames that are shown.
 
-    frame: Frame
-    estimates: Mapping[str, MaskEstimate]
-    seconds: float
-    rss_mb: float
+    ``seconds``: of each step after the prompt. ``rss_mb``: resident memory after each of them.
+    """
+
+    scorers: dict[str, SequenceScorer]
+    seconds: list[float] = field(default_factory=list)
+    rss_mb: list[float] = field(default_factory=list)
+    shown: list[tuple[Frame, Mapping[str, MaskEstimate]]] = field(default_factory=list)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,9 +61,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Track and score. Returns the figures, means over the objects."""
     truth = _read_truth(options.masks)
     tracker = create_tracker(from_options(options, Settings()).tracker)
-    frames = track(tracker, open_clip(options.clip, folder_rate_hz=options.rate), truth)
-    scores = {name: _score(frames, name, masks) for name, masks in truth.items()}
-    figures = _figures(frames, list(scores.values()))
+    progress = track(tracker, open_clip(options.clip, folder_rate_hz=options.rate), truth)
+    scores = {name: scorer.score() for name, scorer in progress.scorers.items()}
+    figures = _figures(progress, list(scores.values()))
     rows = [_row(name, score.region, score.boundary) for name, score in scores.items()]
     print_rows([*rows, _row('mean', figures['J'], figures['F'])])
     print(
@@ -68,24 +71,43 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         f'memory {figures["rss_slope_mb_per_1000_frames"]:+.0f} MB per 1000 frames'
     )
     if options.output:
-        _save(options.output, frames, f'{tracker.name}: {options.clip.name}, J&F {figures["J&F"]:.3f}')
+        _save(options.output, progress, f'{tracker.name}: {options.clip.name}, J&F {figures["J&F"]:.3f}')
     return figures
 
 
-def track(tracker: Tracker, clip: Any, truth: Mapping[str, Sequence[MaskArray]]) -> list[TrackedFrame]:
-    """Prompt the first mask of every object on the first frame, then follow them to the end of the clip."""
-    frames: list[TrackedFrame] = []
+def track(tracker: Tracker, clip: Clip, truth: Mapping[str, Sequence[MaskArray]]) -> Progress:
+    """Prompt the first mask of every object on the first frame, then follow them to the end of the clip.
+
+    Raises :class:`InvalidRequestError` unless there is one mask a frame.
+    """
+    progress = Progress({name: SequenceScorer() for name in truth})
+    count = len(next(iter(truth.values())))
+    shown = {round(k * (count - 1) / (COLUMNS - 1)) for k in range(COLUMNS)}
+    index = -1
     for index, frame in enumerate(clip):
+        if index >= count:
+            raise InvalidRequestError(
+                f'the clip has more frames than the {count} masks: one a frame is needed'
+            )
         start = time.perf_counter()
         estimates = tracker.step(frame)
         if index == 0:
-            prompts = [Prompt(name, mask=masks[0]) for name, masks in truth.items()]
-            estimates = tracker.add(prompts, [frame])
-        seconds = time.perf_counter() - start
-        frames.append(TrackedFrame(frame, dict(estimates), seconds, _rss_mb()))
+            estimates = tracker.add([Prompt(name, mask=masks[0]) for name, masks in truth.items()], [frame])
+        else:
+            progress.seconds.append(time.perf_counter() - start)
+        for name, scorer in progress.scorers.items():
+            scorer.add(truth[name][index], estimates[name].mask)
+        if index:
+            progress.rss_mb.append(_rss_mb())
+        if index in shown:
+            progress.shown.append((frame, dict(estimates)))
         if sys.stderr.isatty():
-            print(f'\rframe {index + 1}', end='\r', file=sys.stderr)
-    return frames
+            print(f'frame {index + 1} of {count}', end='\r', file=sys.stderr)
+    if index + 1 != count:
+        raise InvalidRequestError(
+            f'the clip has {index + 1} frames, not the {count} of the masks: one a frame is needed'
+        )
+    return progress
 
 
 def _read_truth(folder: Path) -> dict[str, list[MaskArray]]:
@@ -94,30 +116,27 @@ def _read_truth(folder: Path) -> dict[str, list[MaskArray]]:
     for name, masks in truth.items():
         if len(masks) < 2 or not masks[0].any():
             raise InvalidRequestError(f'{folders[name]} needs two PNG masks or more, the first not empty')
+    if len({len(masks) for masks in truth.values()}) > 1:
+        raise InvalidRequestError(
+            f'the objects in {folder} have different numbers of masks: one a frame is needed'
+        )
     return truth
 
 
-def _score(frames: Sequence[TrackedFrame], name: str, masks: Sequence[MaskArray]) -> SequenceScore:
-    if len(masks) != len(frames):
-        raise InvalidRequestError(
-            f'{len(frames)} frames, but {len(masks)} masks of {name}: one a frame is needed'
-        )
-    return score_sequence(masks, [item.estimates[name].mask for item in frames])
-
-
-def _figures(frames: Sequence[TrackedFrame], scores: Sequence[SequenceScore]) -> dict[str, Any]:
+def _figures(progress: Progress, scores: Sequence[SequenceScore]) -> dict[str, Any]:
     region = float(np.mean([score.region for score in scores]))
     boundary = float(np.mean([score.boundary for score in scores]))
-    # The first frame holds the prompts, which cost more than a step.
-    steps = frames[1:]
-    slope_mb = np.polyfit(range(len(steps)), [item.rss_mb for item in steps], 1)[0] if len(steps) > 1 else 0.0
+    steps = len(progress.seconds)
+    # The first half of a run fills caches and windows; growth that matters shows in the second.
+    settled = progress.rss_mb[steps // 2 :]
+    slope_mb = float(np.polyfit(range(len(settled)), settled, 1)[0]) if len(settled) > 1 else 0.0
     return {
         'J': region,
         'F': boundary,
         'J&F': (region + boundary) / 2,
-        'fps': len(steps) / sum(item.seconds for item in steps),
-        'frames': len(frames),
-        'rss_slope_mb_per_1000_frames': 1000 * float(slope_mb),
+        'fps': steps / sum(progress.seconds),
+        'frames': steps + 1,
+        'rss_slope_mb_per_1000_frames': 1000 * slope_mb,
     }
 
 
@@ -126,18 +145,17 @@ def _row(name: str, region: float, boundary: float) -> dict[str, str]:
     return {'object': name, 'J': f'{region:.3f}', 'F': f'{boundary:.3f}', 'J&F': f'{mean:.3f}'}
 
 
-def _save(output: Path, frames: Sequence[TrackedFrame], title: str) -> None:
-    chosen = sorted({round(k * (len(frames) - 1) / (COLUMNS - 1)) for k in range(COLUMNS)})
+def _save(output: Path, progress: Progress, title: str) -> None:
     columns = [
-        (frames[k].frame.image, _objects(frames[k]), f'{frames[k].frame.stamp_ns / NANOSECONDS:.1f} s')
-        for k in chosen
+        (frame.image, _objects(estimates), f'{frame.stamp_ns / NANOSECONDS:.1f} s')
+        for frame, estimates in progress.shown
     ]
     output.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(output), cv2.cvtColor(contact_sheet(title, columns, [], ''), cv2.COLOR_RGB2BGR))
     print(f'saved {output}')
 
 
-def _objects(item: TrackedFrame) -> list[TrackedObject]:
+def _objects(estimates: Mapping[str, MaskEstimate]) -> list[TrackedObject]:
     return [
         TrackedObject(
             object_id=name,
@@ -150,7 +168,7 @@ def _objects(item: TrackedFrame) -> list[TrackedObject]:
             first_seen_ns=0,
             last_seen_ns=0,
         )
-        for name, estimate in item.estimates.items()
+        for name, estimate in estimates.items()
     ]
 
 
