@@ -14,11 +14,12 @@ import numpy.typing as npt
 FloatMap = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
 
-FREQUENCIES = 160
-PROMPT_WEIGHT = 0.3
+FREQUENCIES = 256
+PROMPT_WEIGHT = 0.5
+PLACE_WEIGHT = 0.5
 RECENT_DECAY = 0.85
 RIDGE = 2e-3
-SAMPLES = 4000
+SAMPLES = 2000
 # How fast background counts for less away from the object, in object sizes.
 RING = 0.7
 
@@ -45,13 +46,16 @@ class Place:
     def coordinates(self, indices: Indices, width: int) -> FloatMap:
         """Return (n, 2): offsets of flat pixel indices from the centre, in object sizes."""
         offsets = np.column_stack([indices % width - self.x, indices // width - self.y])
-        return (offsets / self.size).astype(np.float32)
+        return (PLACE_WEIGHT * offsets / self.size).astype(np.float32)
 
     def nearness(self, shape: tuple[int, ...]) -> FloatMap:
         """Return (h, w): 1 within one size of the centre, falling to 0 outside."""
+        return np.exp(-0.5 * (np.maximum(self.distance(shape) - 1, 0) / RING) ** 2)
+
+    def distance(self, shape: tuple[int, ...]) -> FloatMap:
+        """Return (h, w): distance from the centre, in object sizes."""
         rows, columns = np.ogrid[0 : shape[0], 0 : shape[1]]
-        distance = np.hypot(columns - self.x, rows - self.y) / self.size
-        return np.exp(-0.5 * (np.maximum(distance - 1, 0) / RING) ** 2).astype(np.float32)
+        return (np.hypot(columns - self.x, rows - self.y) / self.size).astype(np.float32)
 
 
 class Appearance:
@@ -100,9 +104,11 @@ class Appearance:
         # Object and surroundings count the same, however large they are.
         weights = [weight / max(float(weight.sum()), 1.0) for weight in weights]
         embedded = self._embed(features, np.concatenate(chosen), place)
-        weighted = embedded * np.concatenate(weights)[:, None]
+        # Weighted by the root on both sides, the product is symmetric and costs half.
+        roots = np.sqrt(np.concatenate(weights))
+        embedded *= roots[:, None]
         signs = np.concatenate([np.ones(len(chosen[0])), -np.ones(len(chosen[1]))]).astype(np.float32)
-        return weighted.T @ embedded, weighted.T @ signs
+        return embedded.T @ embedded, embedded.T @ (roots * signs)
 
 
 def _sample(weight: FloatMap, count: int) -> Indices:

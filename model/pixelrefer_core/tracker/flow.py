@@ -6,7 +6,7 @@ computed once a frame; each object then costs a fixed number of passes over a sm
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -18,31 +18,40 @@ from ..settings import TrackerSettings
 from ..types import NANOSECONDS, Frame, MaskArray, MaskEstimate, ObjectState, Prompt
 from .appearance import Appearance, FloatMap, Place
 from .flow_view import FlowView, make_view
+from .motion_evidence import motion_evidence
 from .optical_flow import Flow, FlowEstimator
 from .prompt_mask import prompt_mask
 from .search import ColourSearch
 
-# Weight of the classifier against the carried mask, in log odds; both are bounded so that neither is ever final.
-APPEARANCE_GAIN = 5.0
-APPEARANCE_BOUND = 6.0
+# Weights of the classifier and of motion that follows the surroundings, against the carried mask, in log odds; the sum
+# is bounded so that none is ever final.
+APPEARANCE_GAIN, APPEARANCE_BOUND = 1.5, 3.0
+GROUND_GAIN = 5.0
 LOGIT_BOUND = 4.0
 # The classifier looks this far beyond the carried mask, in object sizes.
 REACH = 0.3
 # Shares of the usual area and of the usual margin below which an object is hidden, and below which it is followed
 # but not learnt from. Coming back takes more than staying.
-HIDDEN_AREA, HIDDEN_MARGIN = 0.15, 0.25
+HIDDEN_AREA, HIDDEN_MARGIN = 0.15, 0.4
 UNSURE_AREA, UNSURE_MARGIN = 0.5, 0.5
 RETURN_AREA, RETURN_MARGIN = 0.3, 0.6
 USUAL_DECAY = 0.9
+# A hidden object is looked for within this distance of where it was last seen, in object sizes, which grows by so many
+# a second; a lost one anywhere.
+SEARCH_REACH, SEARCH_SPEED = 2.0, 4.0
 
 
 @dataclass(eq=False)
 class _Track:
-    """One object. ``probability``: soft mask (h, w); None while hidden. ``area``, ``margin``: what is usual."""
+    """One object. ``probability``: soft mask (h, w), None while hidden. ``place``: where it was last seen.
+
+    ``area`` and ``margin``: what is usual for it.
+    """
 
     appearance: Appearance
     search: ColourSearch
     probability: FloatMap | None
+    place: Place
     area: float
     margin: float
     seen_ns: int
@@ -63,11 +72,11 @@ class FlowTracker:
         self._tracks: dict[str, _Track] = {}
 
     def add(self, prompts: Sequence[Prompt], frames: Sequence[Frame]) -> Mapping[str, MaskEstimate]:
-        """See :meth:`Tracker.add`."""
-        view = make_view(frames[0], self.settings.flow_height)
+        """See :meth:`Tracker.add`. Raises :class:`InvalidImageError` when the size changes without a reset."""
+        view = self._view_of(frames[0])
         added = {prompt.object_id: self._start(prompt, frames[0], view) for prompt in prompts}
         for frame in frames[1:]:
-            following = make_view(frame, self.settings.flow_height)
+            following = self._view_of(frame)
             self._follow(added, view, following)
             view = following
         self._tracks |= added
@@ -85,13 +94,7 @@ class FlowTracker:
 
     def step(self, frame: Frame) -> Mapping[str, MaskEstimate]:
         """See :meth:`Tracker.step`. Raises :class:`InvalidImageError` when the size changes without a reset."""
-        view = make_view(frame, self.settings.flow_height)
-        before = self._view
-        if before is not None and before.frame.image.shape != frame.image.shape:
-            raise InvalidImageError(
-                f'the image changed from {before.frame.width} x {before.frame.height} '
-                f'to {frame.width} x {frame.height} pixels: reset the tracker first'
-            )
+        before, view = self._view, self._view_of(frame)
         if before is not None:
             self._follow(self._tracks, before, view)
         self._view = view
@@ -101,6 +104,15 @@ class FlowTracker:
         """See :meth:`Tracker.reset`."""
         self._tracks.clear()
         self._view = None
+
+    def _view_of(self, frame: Frame) -> FlowView:
+        newest = self._view.frame if self._view is not None else frame
+        if newest.image.shape != frame.image.shape:
+            raise InvalidImageError(
+                f'the image changed from {newest.width} x {newest.height} '
+                f'to {frame.width} x {frame.height} pixels: reset the tracker first'
+            )
+        return make_view(frame, self.settings.flow_height)
 
     def _start(self, prompt: Prompt, frame: Frame, view: FlowView) -> _Track:
         mask = prompt_mask(prompt, frame.image)
@@ -113,18 +125,19 @@ class FlowTracker:
         inside = np.flatnonzero(probability > 0.5)
         margin = float(appearance.score(view.features, inside, place).mean()) if len(inside) else 0.0
         area = float(probability.sum())
-        return _Track(appearance, search, probability, area, margin, frame.stamp_ns, mask=mask)
+        return _Track(appearance, search, probability, place, area, margin, frame.stamp_ns, mask=mask)
 
     def _follow(self, tracks: Mapping[str, _Track], before: FlowView, view: FlowView) -> None:
-        if not tracks:
-            return
-        flow = None
-        for track in tracks.values():
-            if track.probability is None:
-                self._look_for(track, view)
-            else:
-                flow = flow or self._estimator.between(before.grey, view.grey)
+        visible = [track for track in tracks.values() if track.probability is not None]
+        hidden = [track for track in tracks.values() if track.probability is None]
+        if visible:
+            flow = self._estimator.between(before.grey, view.grey)
+            for track in visible:
                 self._carry(track, view, flow)
+        # Later, so that what is still followed cannot be mistaken for a hidden object that looks like it.
+        for track in hidden:
+            self._look_for(track, view, _free(tracks.values(), view))
+        for track in tracks.values():
             self._settle(track, view)
 
     def _carry(self, track: _Track, view: FlowView, flow: Flow) -> None:
@@ -133,6 +146,8 @@ class FlowTracker:
         carried = flow.carry(track.probability)
         trust = 0.3 + 0.7 * flow.reliability
         prior = trust * _logit(cv2.GaussianBlur(carried, (0, 0), 1.5))  # type: ignore[arg-type]
+        # Only against the object: flow smears over smooth surroundings, which then seem to move with it.
+        prior += GROUND_GAIN * np.minimum(motion_evidence(flow, carried), 0)
         probability, margin = _refine(track, view, carried, prior)
         area = float(probability.sum())
         hidden = area < max(HIDDEN_AREA * track.area, 4.0) or margin < HIDDEN_MARGIN * track.margin
@@ -140,9 +155,12 @@ class FlowTracker:
         if not hidden:
             self._learn(track, view, probability, area, margin)
 
-    def _look_for(self, track: _Track, view: FlowView) -> None:
-        """Look for a hidden object's colours anywhere; believe what its classifier confirms."""
-        candidate = track.search.find(view.colours, track.area)
+    def _look_for(self, track: _Track, view: FlowView, free: MaskArray) -> None:
+        """Look for a hidden object's colours where it may be by now; believe what its classifier confirms."""
+        hidden_s = (view.frame.stamp_ns - track.seen_ns) / NANOSECONDS
+        if track.state is not ObjectState.LOST:
+            free = free & (track.place.distance(free.shape) < SEARCH_REACH + SEARCH_SPEED * hidden_s)
+        candidate = track.search.find(view.colours, track.area, free)
         if candidate is None:
             return
         probability, margin = _refine(track, view, candidate, _logit(candidate))
@@ -163,6 +181,7 @@ class FlowTracker:
         frame = view.frame
         if track.probability is not None:
             track.state, track.seen_ns = ObjectState.TRACKED, frame.stamp_ns
+            track.place = Place(track.probability)
             full = cv2.resize(track.probability, (frame.width, frame.height), interpolation=cv2.INTER_LINEAR)
             mask = full > 0.5
             track.mask = remove_specks(mask, max(1, int(0.02 * mask.sum())))
@@ -199,6 +218,15 @@ def _without_ghosts(probability: FloatMap, carried: FloatMap) -> FloatMap:
     keep = (overlap > 0.3 * areas) & (areas > 0.02 * areas[1:].max())
     keep[0] = True
     return np.where(keep[labels], probability, np.minimum(probability, np.float32(0.2)))
+
+
+def _free(tracks: Iterable[_Track], view: FlowView) -> MaskArray:
+    """Return the pixels (h, w) that no visible object holds."""
+    free = np.ones(view.grey.shape, np.bool_)
+    for track in tracks:
+        if track.probability is not None:
+            free &= track.probability <= 0.5
+    return free
 
 
 def _logit(probability: FloatMap) -> FloatMap:

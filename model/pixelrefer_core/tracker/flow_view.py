@@ -13,8 +13,8 @@ from .appearance import FloatMap, image_features
 from .guided_filter import GuidedFilter
 from .search import colour_bins
 
-EDGE_RADIUS = 3
-EDGE_EPSILON = 1e-3
+EDGE_RADIUS = 4
+EDGE_EPSILON = 3e-4
 
 
 @dataclass(frozen=True, eq=False)

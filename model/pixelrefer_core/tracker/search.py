@@ -1,4 +1,4 @@
-"""Looks for a hidden object by its colours, anywhere in the image."""
+"""Looks for a hidden object by its colours."""
 
 from __future__ import annotations
 
@@ -34,9 +34,14 @@ class ColourSearch:
         elsewhere /= max(float(elsewhere.sum()), 1.0)
         self._share = on_object / (on_object + elsewhere + 1e-6)
 
-    def find(self, colours: npt.NDArray[np.int32], area: float) -> FloatMap | None:
-        """Return a soft mask (h, w) around the place that looks most like an object of ``area`` pixels, or None."""
-        likeness = cv2.GaussianBlur(self._share[colours], (0, 0), 1.0)
+    def find(
+        self, colours: npt.NDArray[np.int32], area: float, allowed: npt.NDArray[np.bool_]
+    ) -> FloatMap | None:
+        """Return a soft mask (h, w) around the place that looks most like an object of ``area`` pixels, or None.
+
+        Only pixels that are ``allowed`` (h, w) count.
+        """
+        likeness = cv2.GaussianBlur(self._share[colours], (0, 0), 1.0) * allowed
         side = max(3, int(np.sqrt(area)) | 1)
         share = cv2.boxFilter(likeness, -1, (side, side), borderType=cv2.BORDER_CONSTANT)
         _, best, _, (x, y) = cv2.minMaxLoc(share)
