@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
@@ -22,6 +20,7 @@ from .byte_tokenizer import byte_tokenizer
 from .decoding import DecodingRules
 from .device import choose_device, choose_dtype
 from .errors import ModelError
+from .hub import MODEL_FILES, TOWER_FILES, cached_folder
 from .model_config import (
     COMPATIBILITY,
     PRESETS,
@@ -102,15 +101,7 @@ def find_folder(path: str) -> Path:
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder
-    try:
-        return Path(snapshot_download(path, local_files_only=True))
-    except HFValidationError as error:
-        raise ModelError(f'{path} is neither a folder nor the name of a hub repository') from error
-    except LocalEntryNotFoundError as error:
-        raise ModelError(
-            f'{path} is neither a folder nor in the local hub cache; '
-            f'run `pixelrefer fetch {path}` on a machine with a network'
-        ) from error
+    return cached_folder(path, MODEL_FILES)
 
 
 def _revision(folder: Path) -> str:
@@ -172,8 +163,8 @@ def _vision_folders(folder: Path, name: str) -> Iterator[Path]:
     yield folder / Path(name).name
     yield folder.parent / Path(name).name
     try:
-        yield Path(snapshot_download(name, local_files_only=True))
-    except (HFValidationError, LocalEntryNotFoundError):
+        yield cached_folder(name, TOWER_FILES)
+    except ModelError:
         return
 
 

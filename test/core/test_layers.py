@@ -27,6 +27,7 @@ FLOORS = (
         'device',
         'drawing',
         'geometry',
+        'hub',
         'images',
         'lettering',
         'masks',
