@@ -16,9 +16,10 @@ case $- in *u*) set +u; . "$PIXELREFER_WS/install/local_setup.bash"; set -u ;;
   *) . "$PIXELREFER_WS/install/local_setup.bash" ;;
 esac
 export LD_LIBRARY_PATH=${LD_LIBRARY_PATH%:} # the hooks leave an empty entry, which means the current folder
-# Fast DDS 3 reads the first of these, Fast DDS 2 (up to Jazzy) the second.
 if [ -z "${FASTDDS_DEFAULT_PROFILES_FILE:-}${FASTRTPS_DEFAULT_PROFILES_FILE:-}" ]; then
   export FASTDDS_DEFAULT_PROFILES_FILE=$PIXELREFER_ROOT/config/fastdds_shm.xml
-  export FASTRTPS_DEFAULT_PROFILES_FILE=$FASTDDS_DEFAULT_PROFILES_FILE
+  case $PIXELREFER_DISTRO in # Fast DDS 2 reads another name, of which Fast DDS 3 complains
+    humble | iron | jazzy) export FASTRTPS_DEFAULT_PROFILES_FILE=$FASTDDS_DEFAULT_PROFILES_FILE ;;
+  esac
 fi
 export ROS_AUTOMATIC_DISCOVERY_RANGE=${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}
