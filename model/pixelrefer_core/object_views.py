@@ -118,6 +118,9 @@ def fit_picture(picture: ImageArray, max_pixels: int, *, factor: int) -> ImageAr
 
 def check_image(image: ImageArray) -> None:
     """Raise :class:`InvalidImageError` unless ``image`` is uint8 (H, W, 3) with at least one pixel."""
+    if not isinstance(image, np.ndarray):
+        kind = f'{type(image).__module__}.{type(image).__qualname__}'
+        raise InvalidImageError(f'an image must be a numpy array, got {kind}: convert it with numpy.asarray')
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise InvalidImageError(f'an image must be uint8 RGB (H, W, 3), got {image.dtype} {image.shape}')
 
