@@ -40,11 +40,14 @@ def test_a_demo_of_a_clip_that_is_not_there_says_so_and_fails(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(('name', 'kind'), [('red_ball', 'mask'), ('blue_mug', 'box')])
-def test_an_object_of_the_shipped_clip_is_followed(session, name, kind):
+# One point on a box whose faces differ in colour finds a face, not the box.
+@pytest.mark.parametrize(
+    ('name', 'kind', 'least'), [('ball', 'mask', 0.85), ('mug', 'box', 0.8), ('box', 'point', 0.4)]
+)
+def test_an_object_of_the_shipped_clip_is_followed(session, name, kind, least):
     outcome = session.track(DEMO_CLIP, DEMO_CLIP / 'truth' / name, kind, play_hz=5.0)
     print(f'{name} by {kind}: J {outcome.region:.3f}, F {outcome.boundary:.3f} over {outcome.frames} frames')
-    assert (outcome.region + outcome.boundary) / 2 > 0.7
+    assert (outcome.region + outcome.boundary) / 2 > least
     stamps = [stamp.sec + 1e-9 * stamp.nanosec for stamp in outcome.answer.frame_stamps]
     assert stamps == sorted(stamps)
     assert stamps[0] == pytest.approx(1.0, abs=0.01)

@@ -6,13 +6,14 @@ import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-# Clip, kind of prompt, least mean of J and F: well below what is measured, far above a mask that stays where it was.
+# Clip, kind of prompt, least mean of J and F: below what is measured when no frame is dropped.
 CASES = [
-    ('blackswan', 'mask', 0.8),
-    ('car-shadow', 'box', 0.4),
-    ('dog', 'mask', 0.35),
-    ('libby', 'mask', 0.3),
-    ('motocross-jump', 'mask', 0.4),
+    ('blackswan', 'mask', 0.85),
+    ('car-shadow', 'mask', 0.6),
+    ('dog', 'mask', 0.55),
+    ('libby', 'mask', 0.4),
+    ('motocross-jump', 'mask', 0.45),
+    ('car-shadow', 'box', 0.5),
     ('blackswan', 'point', 0.3),
 ]
 

@@ -25,6 +25,8 @@ from .conftest import Processes
 
 RATE_HZ = 10.0
 START_S = 1.0
+# Loading the libraries of the node takes most of it on a busy machine.
+WAIT_S = 100
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Session:
 
     def _wait(self, condition: Callable[[], object]) -> None:
         with self._news:
-            assert self._news.wait_for(condition, 60), self._processes.log('pixelrefer_node')
+            assert self._news.wait_for(condition, WAIT_S), self._processes.log('pixelrefer_node')
 
     def _on_image(self, message: Image) -> None:
         with self._news:
