@@ -40,9 +40,10 @@ def test_a_demo_of_a_clip_that_is_not_there_says_so_and_fails(tmp_path):
 
 
 @pytest.mark.slow
-# One point on a box whose faces differ in colour finds a face, not the box.
 @pytest.mark.parametrize(
-    ('name', 'kind', 'least'), [('ball', 'mask', 0.85), ('mug', 'box', 0.8), ('box', 'point', 0.4)]
+    ('name', 'kind', 'least'),
+    # One point on a box whose faces differ in colour finds a face, not the box.
+    [('ball', 'mask', 0.85), ('mug', 'box', 0.8), ('box', 'point', 0.4)],
 )
 def test_an_object_of_the_shipped_clip_is_followed(session, name, kind, least):
     outcome = session.track(DEMO_CLIP, DEMO_CLIP / 'truth' / name, kind, play_hz=5.0)
