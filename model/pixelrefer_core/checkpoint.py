@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerBase, Qwen2Tokenizer
 
 from .byte_tokenizer import byte_tokenizer
 from .decoding import DecodingRules
-from .device import choose_device, choose_dtype
+from .device import choose_attention, choose_device, choose_dtype
 from .errors import ModelError
 from .hub import MODEL_FILES, TOWER_FILES, cached_folder
 from .model_config import (
@@ -69,6 +69,7 @@ def load_model(
         Identity(name=path, revision=_revision(folder), trained=raw.get('trained', True)),
     )
     fill(model, tensors, place, precision)
+    model.set_attention(choose_attention(place, precision))
     return model
 
 
@@ -82,6 +83,7 @@ def _random_model(path: str, device: torch.device, dtype: torch.dtype, compat: s
     rules = DecodingRules.parse({}, tokenizer.eos_token_id)
     model = _build(PRESETS[name], tokenizer, rules, compat, Identity(name=path))
     fill_random(model, device, dtype)
+    model.set_attention(choose_attention(device, dtype))
     return model
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from transformers.utils import is_flash_attn_2_available
 
 from .errors import DeviceOutOfMemoryError, ModelError
 
@@ -38,6 +39,12 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     if name not in known:
         raise ModelError(f'dtype must be auto, {", ".join(known)}, got {name!r}')
     return known[name]
+
+
+def choose_attention(device: torch.device, dtype: torch.dtype) -> str:
+    """Return flash-attention where it is installed and computes this precision, else torch's own attention."""
+    half = dtype in (torch.float16, torch.bfloat16)
+    return 'flash_attention_2' if device.type == 'cuda' and half and is_flash_attn_2_available() else 'sdpa'
 
 
 @contextmanager

@@ -104,6 +104,11 @@ class PixelRefer(nn.Module):
             context_length=self.config.language.max_position_embeddings,
         )
 
+    def set_attention(self, implementation: str) -> None:
+        """Choose how attention is computed: ``sdpa``, or ``flash_attention_2`` where it is installed."""
+        for part in (self.visual_model.vision_encoder.model, self.language_model.model):
+            part.set_attn_implementation(implementation)
+
     # --- from pictures to tokens ---
 
     @torch.no_grad()

@@ -6,7 +6,9 @@ it, also runs without flash-attention. ``T`` patches of all pictures, ``C`` chan
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -48,8 +50,17 @@ class VisionEncoder(nn.Module):
             grid_thw=sizes,
             merge_sizes=sides,
             position_ids=_patch_positions(grids, merges).to(patches.device, non_blocking=True),
+            **self._bounds(patches.device, grids),
         ).last_hidden_state
         return features
+
+    def _bounds(self, device: torch.device, grids: Sequence[Grid]) -> dict[str, Any]:
+        """Where pictures begin, for flash-attention, which wants it on the device; computed here without a sync."""
+        if self.model.config._attn_implementation == 'sdpa':
+            return {}
+        lengths = [rows * columns for rows, columns in grids]
+        starts = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32)
+        return {'cu_seqlens': starts.to(device, non_blocking=True), 'max_seqlen': max(lengths)}
 
     def reset_rotary(self, device: torch.device) -> None:
         """Compute the rotary frequencies anew, in float32 whatever the precision of the weights."""
