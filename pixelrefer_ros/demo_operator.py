@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,12 @@ import numpy as np
 from sensor_msgs.msg import Image
 
 from pixelrefer_core.clip_objects import clip_prompts
-from pixelrefer_core.errors import NoImageError, PixelReferError
+from pixelrefer_core.errors import NoImageError, NotReadyError, PixelReferError
 from pixelrefer_core.sheet import contact_sheet
 from pixelrefer_core.types import NANOSECONDS, Prompt, TrackedObject
 from pixelrefer_ros import conversions, qos
 from pixelrefer_ros.client import PixelReferClient, make_prompt
+from pixelrefer_ros.diagnostics import CONFIGURE_FAILED
 from pixelrefer_ros.msg import NodeStatus, ObjectAnswer, TrackedObjectArray
 from pixelrefer_ros.srv import AddObjects
 from pixelrefer_ros.stamp_join import StampJoin
@@ -49,6 +51,7 @@ class Recorder:
     """Keeps what the node published about each image: the image, the masks, the objects."""
 
     def __init__(self, client: PixelReferClient) -> None:
+        self._client = client
         self.first: Image | None = None
         self.views: list[tuple[int, np.ndarray, list[TrackedObject]]] = []
         self._news = threading.Condition()
@@ -61,9 +64,18 @@ class Recorder:
             client.node.create_subscription(kind, topic, partial(self._put, part), profile)
 
     def wait_for_first(self, timeout_s: float) -> Image:
-        """Block until the camera's first image. Raises :class:`NoImageError`."""
+        """Block until the camera's first image, which waits for the node.
+
+        Raises :class:`NotReadyError` when the node cannot start, else :class:`NoImageError`.
+        """
+        deadline_s = time.monotonic() + timeout_s
         with self._news:
-            if not self._news.wait_for(lambda: self.first, timeout_s):
+            while self.first is None and time.monotonic() < deadline_s:
+                self._news.wait(0.5)
+                reason = self._client.status.reason
+                if reason.startswith(CONFIGURE_FAILED):
+                    raise NotReadyError(reason)
+            if self.first is None:
                 raise NoImageError(f'no image within {timeout_s:g} s: is the camera running?')
             return self.first
 

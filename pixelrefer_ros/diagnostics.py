@@ -13,6 +13,9 @@ from pixelrefer_core.types import ModelInfo, WorkerStatistics
 from pixelrefer_ros.conversions import to_time
 from pixelrefer_ros.msg import NodeStatus
 
+# How the reason of a node begins whose model or tracker could not be loaded.
+CONFIGURE_FAILED = 'configure failed'
+
 
 @dataclass(frozen=True)
 class Health:

@@ -27,7 +27,7 @@ from pixelrefer_core.settings import Settings
 from pixelrefer_core.types import ModelInfo, TrackUpdate
 from pixelrefer_core.worker import Worker
 from pixelrefer_ros import conversions, qos
-from pixelrefer_ros.diagnostics import Health, to_diagnostics, to_status
+from pixelrefer_ros.diagnostics import CONFIGURE_FAILED, Health, to_diagnostics, to_status
 from pixelrefer_ros.log_bridge import bridge_logging
 from pixelrefer_ros.msg import (
     NodeStatus,
@@ -113,11 +113,11 @@ class PixelReferNode(LifecycleNodeMixin, Node):
         try:
             engine = worker.start().result()
         except PixelReferError as error:
-            self._failure = f'configure failed: {error}'
+            self._failure = f'{CONFIGURE_FAILED}: {error}'
         except Exception as error:
             # rclpy would swallow the traceback.
             log.exception('configure failed')
-            self._failure = f'configure failed: {type(error).__name__}: {error}'
+            self._failure = f'{CONFIGURE_FAILED}: {type(error).__name__}: {error}'
         else:
             self._worker, self._model, self._tracker_name = worker, engine.model.info, engine.tracker.name
             self._failure = ''
