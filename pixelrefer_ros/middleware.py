@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 PROFILE = 'fastdds_shm.xml'
-# Fast DDS 3 (Kilted and later) reads the first, Fast DDS 2 (Humble to Jazzy) the second. The profile counts only when
-# both ends of a topic have it.
+# Fast DDS 3 (Kilted and later) reads the first and warns of the second, which Fast DDS 2 reads. The profile counts
+# only when both ends of a topic have it.
 VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+FAST_DDS_2 = ('humble', 'iron', 'jazzy')
 
 
 def profile_environment(share: str | Path) -> dict[str, str]:
@@ -18,4 +19,5 @@ def profile_environment(share: str | Path) -> dict[str, str]:
     """
     if any(os.environ.get(name) for name in VARIABLES):
         return {}
-    return dict.fromkeys(VARIABLES, str(Path(share) / 'config' / PROFILE))
+    names = VARIABLES if os.environ.get('ROS_DISTRO', 'jazzy') in FAST_DDS_2 else VARIABLES[:1]
+    return dict.fromkeys(names, str(Path(share) / 'config' / PROFILE))

@@ -96,7 +96,9 @@ def decode_compressed(data: bytes | memoryview | npt.NDArray[np.uint8]) -> Image
     buffer = np.frombuffer(data, np.uint8)
     image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
     if image is None:
-        raise InvalidImageError(f'{buffer.size} bytes of compressed image cannot be decoded as JPEG, PNG or WebP')
+        raise InvalidImageError(
+            f'{buffer.size} bytes of compressed image cannot be decoded as JPEG, PNG or WebP'
+        )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)  # type: ignore[return-value]
 
 

@@ -32,6 +32,7 @@ class Processes:
 
     def start(self, name: str, **parameters: object) -> None:
         """Start a node; '.' in a parameter's name is written as '__'."""
+        assert name not in self._running, f'{name} is running already'
         settings = [
             part
             for key, value in parameters.items()

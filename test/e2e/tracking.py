@@ -17,7 +17,7 @@ from pixelrefer_core.segmentation_metrics import score_sequence
 from pixelrefer_core.types import NANOSECONDS
 from pixelrefer_ros import conversions, qos
 from pixelrefer_ros.client import PixelReferClient, make_prompt
-from pixelrefer_ros.msg import ObjectAnswer, TrackedObjectArray
+from pixelrefer_ros.msg import ObjectAnswer, ObjectPrompt, TrackedObjectArray
 from pixelrefer_ros.srv import AddObjects
 from pixelrefer_ros.stamp_join import StampJoin
 
@@ -85,17 +85,22 @@ class Session:
             'camera_node', source=clip, loop=False, stamps='source', folder_rate_hz=RATE_HZ, rate_hz=play_hz,
             wait_for_subscribers=2,
         )  # fmt: skip
-        self._wait(lambda: self._first)
-        self.robot.call(
-            'add_objects', AddObjects.Request(header=self._first.header, prompts=[prompt_of(kind, masks[0])])
-        )
-        self._wait(lambda: len(masks) - 1 in self._found)
-        answer = self.robot.describe('target')
-        assert self._processes.stop('camera_node') == 0, self._processes.log('camera_node')
+        try:
+            answer = self._prompt_and_watch(prompt_of(kind, masks[0]), last=len(masks) - 1)
+        finally:
+            # A camera that went on would play into the next clip.
+            status = self._processes.stop('camera_node')
+        assert status == 0, self._processes.log('camera_node')
         self.robot.remove_objects()
         numbers = sorted(self._found)
         score = score_sequence([masks[k] for k in numbers], [self._found[k] for k in numbers])
         return Outcome(score.region, score.boundary, len(numbers), answer)
+
+    def _prompt_and_watch(self, prompt: ObjectPrompt, *, last: int) -> ObjectAnswer:
+        self._wait(lambda: self._first)
+        self.robot.call('add_objects', AddObjects.Request(header=self._first.header, prompts=[prompt]))
+        self._wait(lambda: last in self._found)
+        return self.robot.describe('target')
 
     def _wait(self, condition: Callable[[], object]) -> None:
         with self._news:
