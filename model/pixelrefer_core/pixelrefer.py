@@ -27,6 +27,7 @@ from .generation import Decoder, OnText, ShouldStop
 from .language_model import LanguageModel, PromptEmbedding
 from .model_config import COMPATIBILITY, Compatibility, ModelConfig
 from .object_views import check_image, plan_views
+from .packed_linear import unpack
 from .prompt import IMAGE_TOKEN, REGION_TOKEN, chat, check_text, fill_regions, region_slot, scene_slot
 from .scene import SceneTokens
 from .types import (
@@ -214,8 +215,11 @@ class PixelRefer(nn.Module):
         return dict(zip(choices, shares, strict=True))
 
     def train(self, mode: bool = True) -> Self:
-        """Switch to training; keys and values of the old weights are forgotten."""
+        """Switch to training; keys and values of the old weights are forgotten, packed weights unpacked."""
         self.decoder.prefixes.clear()
+        if mode:
+            unpack(self)
+            self.language_model.tie()
         return super().train(mode)
 
     def embed_prompt(

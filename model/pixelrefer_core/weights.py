@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from .errors import ModelError
+from .packed_linear import pack
 from .pixelrefer import PixelRefer
 
 # Beginning of an official key -> beginning of the parameter's name here.
@@ -144,16 +145,17 @@ def _put(model: nn.Module, name: str, tensor: torch.Tensor) -> None:
 
 
 def finish(model: PixelRefer, device: torch.device) -> None:
-    """Set what no file holds: shared tables and rotary frequencies."""
+    """Set what no file holds: shared tables, rotary frequencies, the layout of weights."""
     model.language_model.tie()
     model.language_model.reset_rotary(device)
     model.visual_model.vision_encoder.reset_rotary(device)
     model.eval()
+    pack(model)
 
 
 def official_tensors(model: PixelRefer) -> dict[str, torch.Tensor]:
     """Return the weights under their official keys, on the host, dead ones included."""
-    tensors = {official_name(name): parameter.detach().cpu() for name, parameter in model.named_parameters()}
+    tensors = {official_name(name): _plain(parameter) for name, parameter in model.named_parameters()}
     if model.visual_model.object_infusion is not None:
         channels = model.config.vision.hidden_size
         shapes = ((channels, 1, 1, 1), (channels,))
@@ -161,3 +163,8 @@ def official_tensors(model: PixelRefer) -> dict[str, torch.Tensor]:
             key: torch.zeros(shape, dtype=model.dtype) for key, shape in zip(DEAD_KEYS, shapes, strict=True)
         }
     return tensors
+
+
+def _plain(parameter: nn.Parameter) -> torch.Tensor:
+    weight = parameter.detach()
+    return weight.to_dense() if weight.is_mkldnn else weight.cpu()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -247,3 +251,44 @@ def test_a_question_never_ends_early_while_it_is_measured():
 def test_bench_refuses_what_it_cannot_measure(option: list[str], capsys: pytest.CaptureFixture[str]):
     assert main([*BENCH, *option]) == 2
     assert 'pixelrefer bench:' in capsys.readouterr().err
+
+
+# --- the scripts ---
+
+
+@pytest.fixture
+def object_tokens(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The script, imported as it imports itself: with its folder on the path."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / 'benchmarks')
+    yield importlib.import_module('object_tokens')
+    for name in ('object_tokens', 'harness'):
+        sys.modules.pop(name)
+
+
+def test_objects_together_and_one_by_one_give_the_same_tokens(
+    object_tokens: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(sys, 'argv', ['x', '--case', '3x1', '--repeats', '1', '--warmup', '0', '--save'])
+    monkeypatch.setattr('harness.RESULTS', tmp_path)
+
+    object_tokens.main()
+
+    assert '3 objects x 1 frames' in capsys.readouterr().out
+    (file,) = tmp_path.iterdir()
+    result = json.loads(file.read_text())
+    assert result['quality']['object_tokens_max_abs'] <= 1e-5
+    assert result['rows'][0]['ratio'] > 0
+    assert result.keys() >= {'machine', 'commit', 'torch', 'threads', 'peak_rss_mb', 'settings'}
+
+
+def test_a_benchmark_skips_a_device_that_is_not_there_and_says_so(
+    object_tokens: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, 'argv', ['x', '--device', 'cuda:99'])
+    with pytest.raises(SystemExit) as ended:
+        object_tokens.main()
+    assert ended.value.code == 0
+    assert 'skipped: cuda:99 is not there' in capsys.readouterr().out

@@ -52,6 +52,7 @@ FLOORS = (
         'object_infusion',
         'object_tokenizer',
         'object_views',
+        'packed_linear',
         'prefix_cache',
         'projector',
         'vision_encoder',

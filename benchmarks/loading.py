@@ -1,0 +1,92 @@
+"""How long does it take to start, and does a model ever take more memory than its weights?
+
+Saves random weights in the official layout, then loads them in a process of their own, which is what a node or
+a command does when it starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+START = time.perf_counter()
+
+
+def read(folder: Path, dtype: str) -> dict[str, float]:
+    """Load a model and read every weight once. Returns seconds, MB of memory, and a sum over the weights.
+
+    Seconds of the processor stand beside those of the clock: they say more on a machine that does other things.
+    """
+    import torch
+
+    from pixelrefer_core.checkpoint import load_model
+
+    imported, imported_cpu, before = time.perf_counter(), time.process_time(), _memory_mb()
+    model = load_model(str(folder), device='cpu', dtype=dtype)
+    loaded, loaded_cpu = time.perf_counter(), time.process_time()
+    with torch.no_grad():
+        total = sum(float(weight.abs().sum(dtype=torch.float64)) for weight in model.parameters())
+    after = _memory_mb()
+    return {
+        'import s': round(imported - START, 2),
+        'cpu': round(imported_cpu, 2),
+        'load s': round(loaded - imported, 2),
+        'load cpu': round(loaded_cpu - imported_cpu, 2),
+        'own MB': round(after['RssAnon'] - before['RssAnon']),
+        'mapped MB': round(after['RssFile'] - before['RssFile']),
+        'libraries MB': round(before['VmRSS']),
+        'peak MB': round(after['VmHWM']),
+        'sum': total,
+    }
+
+
+def _memory_mb() -> dict[str, float]:
+    status = Path('/proc/self/status').read_text()
+    return {name: int(kb) * 1024 / 1e6 for name, kb in re.findall(r'(\w+):\s+(\d+) kB', status)}
+
+
+def measure(options: argparse.Namespace, folder: Path, dtype: str) -> list[dict[str, Any]]:
+    """Load ``folder`` as often as asked, each time in a new process."""
+    command = [sys.executable, __file__, '--read', str(folder), '--dtype', dtype]
+    runs = []
+    for _ in range(options.warmup + options.repeats):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+    return runs[options.warmup :]
+
+
+def main() -> None:
+    """Save, load, report."""
+    import harness
+
+    from pixelrefer_core.checkpoint import save_pretrained
+
+    parser = harness.parser(__doc__)
+    parser.add_argument('--folder', type=Path, help='where there is room for the weights')
+    options = parser.parse_args()
+    model = harness.load(options)
+    expected = sum(float(weight.detach().double().abs().sum()) for weight in model.parameters())
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        save_pretrained(model, Path(name))
+        weights_mb = (Path(name) / 'model.safetensors').stat().st_size / 1e6
+        rows = [
+            {'loaded as': dtype, 'weights MB': round(weights_mb), **run}
+            for dtype in dict.fromkeys((model.info.dtype, 'float32'))
+            for run in measure(options, Path(name), dtype)
+        ]
+    worst = max(abs(row.pop('sum') / expected - 1.0) for row in rows)
+    harness.report('loading', options, model, rows, {'sum_of_weights_relative_difference': worst})
+
+
+if __name__ == '__main__':
+    if sys.argv[1:2] == ['--read']:
+        print(json.dumps(read(Path(sys.argv[2]), sys.argv[4])))
+    else:
+        main()

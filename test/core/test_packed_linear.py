@@ -1,0 +1,119 @@
+"""Packed weights give the same result to the last bit, and leave no trace in what is saved or trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from pixelrefer_core import packed_linear
+from pixelrefer_core.checkpoint import load_model, save_pretrained
+from pixelrefer_core.packed_linear import PackedLinear, can_pack, pack, unpack
+from pixelrefer_core.pixelrefer import PixelRefer
+from pixelrefer_core.synthetic_clip import synthetic_clip
+from pixelrefer_core.types import GenerationOptions
+
+pytestmark = pytest.mark.skipif(
+    not can_pack(torch.zeros(1, dtype=torch.bfloat16)),
+    reason='this CPU or this torch has no bfloat16 in oneDNN',
+)
+VIEWS = synthetic_clip(1, 2)[0]
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def packed() -> PixelRefer:
+    return load_model('random-nano', device='cpu', dtype='bfloat16')
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> PixelRefer:
+    with monkeypatch.context() as patch:
+        patch.setattr(packed_linear, 'can_pack', lambda weight: False)
+        return load_model('random-nano', device='cpu', dtype='bfloat16')
+
+
+def layers(model: nn.Module) -> int:
+    return sum(isinstance(part, PackedLinear) for part in model.modules())
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p.to_dense() if p.is_mkldnn else p for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize('bias', [True, False])
+@pytest.mark.parametrize('shape', [(70,), (1, 70), (3, 70), (2, 5, 70), (0, 70), (300, 70)])
+def test_a_packed_layer_equals_the_plain_one_to_the_last_bit(shape: tuple[int, ...], bias: bool):
+    model = nn.Sequential(nn.Linear(70, 36, bias=bias, dtype=torch.bfloat16))
+    features = torch.randn(shape, dtype=torch.bfloat16)
+    expected = model(features)
+    pack(model)
+    assert layers(model) == 1
+    assert torch.equal(model(features), expected)
+
+
+def test_features_that_are_not_contiguous_are_read_rightly():
+    model = nn.Sequential(nn.Linear(70, 36, dtype=torch.bfloat16))
+    features = torch.randn(6, 140, dtype=torch.bfloat16)[:, ::2]
+    expected = model(features)
+    pack(model)
+    assert torch.equal(model(features), expected)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_other_precisions_stay_as_they_are(dtype: torch.dtype):
+    model = nn.Sequential(nn.Linear(4, 4, dtype=dtype))
+    pack(model)
+    assert layers(model) == 0
+
+
+def test_a_whole_model_answers_as_without_packing(packed: PixelRefer, plain: PixelRefer):
+    assert layers(packed) > 60
+    assert layers(plain) == 0
+    answers = []
+    for model in (packed, plain):
+        made = model.encode_objects(VIEWS)
+        options = GenerationOptions(max_new_tokens=16)
+        answer = model.generate('<region> or <region>?', [[item] for item in made], options=options)
+        answers.append((torch.stack([item.tokens for item in made]), answer.token_ids))
+    assert torch.equal(answers[0][0], answers[1][0])
+    assert answers[0][1] == answers[1][1]
+
+
+def test_a_packed_model_counts_and_saves_its_weights_like_any_other(
+    packed: PixelRefer, plain: PixelRefer, tmp_path: Path
+):
+    assert packed.info == plain.info
+    save_pretrained(packed, tmp_path / 'packed')
+    save_pretrained(plain, tmp_path / 'plain')
+    ours, theirs = (load_file(tmp_path / name / 'model.safetensors') for name in ('packed', 'plain'))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_training_unpacks_and_shares_the_table_again(packed: PixelRefer, plain: PixelRefer):
+    packed.train()
+    assert layers(packed) == 0
+    language = packed.language_model.model
+    assert language.lm_head.weight is language.model.embed_tokens.weight
+    ours, theirs = weights(packed), weights(plain)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    packed.language_model(torch.randn(1, 3, 256, dtype=torch.bfloat16)).sum().backward()
+    assert all(p.grad is not None for p in packed.language_model.parameters())
+
+
+def test_packing_twice_and_unpacking_what_is_plain_do_nothing(packed: PixelRefer):
+    count = layers(packed)
+    pack(packed)
+    assert layers(packed) == count
+    unpack(packed)
+    unpack(packed)
+    assert layers(packed) == 0
