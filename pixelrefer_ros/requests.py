@@ -38,6 +38,9 @@ from pixelrefer_ros.srv import (
 log = logging.getLogger(__name__)
 Result = TypeVar('Result')
 
+# A prompt may overtake the image that it was made on; it waits so long for it.
+PROMPT_PATIENCE_S = 1.0
+
 
 class Requests:
     """Serves requests from the moment it is made; while the node is not active they are NOT_READY.
@@ -124,7 +127,9 @@ class Requests:
             added = engine.add_objects(prompts, stamp_ns=stamp_ns, replace_existing=request.replace_existing)
             return added, conversions.to_tracked_objects(engine.newest, engine.select_objects())
 
-        added, response.objects = await self._device(self._worker().call(add, after_ns=stamp_ns or -1))
+        added, response.objects = await self._device(
+            self._worker().call(add, patience_s=PROMPT_PATIENCE_S if stamp_ns else 0.0)
+        )
         response.object_ids = list(added)
 
     async def _remove_objects(self, request: RemoveObjects.Request, response: RemoveObjects.Response) -> None:

@@ -17,7 +17,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from .engine import Engine, OnText
-from .errors import BusyError, CanceledError, NotReadyError, PixelReferError, RequestTimeoutError
+from .errors import (
+    BusyError,
+    CanceledError,
+    NoImageError,
+    NotReadyError,
+    PixelReferError,
+    RequestTimeoutError,
+    StaleImageError,
+)
 from .meters import WorkerMeter
 from .types import Answer, FinishReason, Frame, Query, TrackUpdate, WorkerStatistics
 
@@ -29,15 +37,16 @@ WAITING_CALLS = 64
 
 @dataclass(eq=False)
 class _Call:
-    """Work for the thread, held back until a frame of ``after_ns`` was tracked or ``until_s`` is past."""
+    """Work for the thread. Until ``until_s`` it is tried again after each frame when it lacks an image."""
 
     function: Callable[[Engine], Any]
     future: Future[Any]
-    after_ns: int
     until_s: float
+    is_due: bool = True
 
-    def is_due(self, tracked_ns: int) -> bool:
-        return tracked_ns >= self.after_ns or time.monotonic() >= self.until_s
+    @property
+    def is_patient(self) -> bool:
+        return time.monotonic() < self.until_s
 
 
 @dataclass(eq=False)
@@ -74,7 +83,6 @@ class Worker:
         self._wake = threading.Condition()
         self._frame: Frame | None = None
         self._calls: list[_Call] = []
-        self._tracked_ns = -1
         self._tickets: list[tuple[int, int, Ticket]] = []
         self._order = itertools.count()
         self._current: Ticket | None = None
@@ -111,15 +119,13 @@ class Worker:
         with self._wake:
             self._frame = None
 
-    def call(
-        self, function: Callable[[Engine], Result], *, after_ns: int = -1, patience_s: float = 1.0
-    ) -> Future[Result]:
-        """Run ``function(engine)`` on the worker's thread, before the next frame.
+    def call(self, function: Callable[[Engine], Result], *, patience_s: float = 0.0) -> Future[Result]:
+        """Run ``function(engine)`` on the worker's thread, before the next frame. Raises :class:`BusyError`.
 
-        ``after_ns``: not before the frame of this stamp, or a newer one, was tracked, for what refers to a frame
-        that is still on its way; after ``patience_s`` it runs all the same. Raises :class:`BusyError`.
+        ``patience_s``: for so long a function that lacks an image (:class:`NoImageError`,
+        :class:`StaleImageError`) is tried again after each frame: what it refers to may be on its way.
         """
-        call = _Call(function, Future(), after_ns, time.monotonic() + patience_s)
+        call = _Call(function, Future(), time.monotonic() + patience_s)
         with self._wake:
             self._check_running()
             if len(self._calls) >= WAITING_CALLS:
@@ -186,7 +192,7 @@ class Worker:
             return not self._stopping
 
     def _due_calls(self) -> list[_Call]:
-        return [call for call in self._calls if call.is_due(self._tracked_ns)]
+        return [call for call in self._calls if call.is_due or not call.is_patient]
 
     def _patience_left_s(self) -> float | None:
         """Until the first call that is held back loses its patience; None when there is none."""
@@ -198,7 +204,25 @@ class Worker:
             due = self._due_calls()
             self._calls = [call for call in self._calls if call not in due]
         for call in due:
-            self._settle(call.future, lambda call=call: call.function(engine))  # type: ignore[misc]
+            self._run_call(engine, call)
+
+    def _run_call(self, engine: Engine, call: _Call) -> None:
+        def work() -> Any:
+            return call.function(engine)
+
+        if not call.is_patient:
+            self._settle(call.future, work)
+            return
+        try:
+            result = work()
+        except (NoImageError, StaleImageError):
+            call.is_due = False
+            with self._wake:
+                self._calls.append(call)
+        except Exception as error:
+            self._fail(call.future, error)
+        else:
+            call.future.set_result(result)
 
     def _run_frame(self, engine: Engine) -> None:
         with self._wake:
@@ -208,7 +232,6 @@ class Worker:
         try:
             update = engine.step(frame)
             self._meter.tracked(update.track_s + update.encode_s)
-            self._tracked_ns = frame.stamp_ns
             self._on_update(update)
         except PixelReferError as error:
             self._meter.failed(error.code)
@@ -216,6 +239,9 @@ class Worker:
         except Exception:
             self._meter.failed()
             log.exception('a frame failed; tracking goes on with the next one')
+        with self._wake:
+            for call in self._calls:
+                call.is_due = True
 
     def _run_ticket(self, engine: Engine) -> None:
         with self._wake:
@@ -259,15 +285,18 @@ class Worker:
     def _settle(self, future: Future[Result], work: Callable[[], Result]) -> None:
         try:
             result = work()
-        except PixelReferError as error:
-            self._meter.failed(error.code)
-            future.set_exception(error)
         except Exception as error:
-            self._meter.failed()
-            log.exception('a request failed')
-            future.set_exception(error)
+            self._fail(future, error)
         else:
             future.set_result(result)
+
+    def _fail(self, future: Future[Any], error: Exception) -> None:
+        if isinstance(error, PixelReferError):
+            self._meter.failed(error.code)
+        else:
+            self._meter.failed()
+            log.error('a request failed', exc_info=error)
+        future.set_exception(error)
 
     def _abandon(self) -> None:
         """End what still waits when the thread ends, so that nobody waits for ever."""

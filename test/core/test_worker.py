@@ -16,6 +16,7 @@ from pixelrefer_core.errors import (
     ModelError,
     NotReadyError,
     RequestTimeoutError,
+    StaleImageError,
     UnknownObjectError,
 )
 from pixelrefer_core.settings import Settings, TrackerSettings
@@ -218,17 +219,32 @@ def test_a_full_queue_is_busy_and_higher_priority_goes_first(setup):
     assert order == ['high', 'low']
 
 
+def stamp_of(second: int):
+    """A call that refers to the frame of one second, as prompts do."""
+    return lambda engine: engine._recent.since(second * NANOSECONDS)[0].stamp_ns // NANOSECONDS
+
+
 def test_a_call_about_a_frame_that_is_on_its_way_waits_for_it(setup):
-    newest = setup.worker.call(lambda engine: engine.newest.stamp_ns, after_ns=2 * NANOSECONDS, patience_s=20)
-    assert setup.worker.call(lambda engine: engine.newest.stamp_ns).result(20) == NANOSECONDS
-    assert not newest.done()
+    waiting = setup.worker.call(stamp_of(2), patience_s=20)
+    assert setup.worker.call(stamp_of(1)).result(20) == 1
+    assert not waiting.done()
     setup.offer()
-    assert newest.result(20) == 2 * NANOSECONDS
+    assert waiting.result(20) == 2
 
 
-def test_a_call_about_a_frame_that_never_comes_runs_when_its_patience_ends(setup):
-    call = setup.worker.call(lambda engine: engine.newest.stamp_ns, after_ns=9 * NANOSECONDS, patience_s=0.01)
-    assert call.result(20) == NANOSECONDS
+def test_a_call_about_the_first_frame_of_a_new_stream_waits_for_it_too(setup):
+    setup.stamp = 8
+    setup.offer()
+    assert setup.tracked(2)
+    waiting = setup.worker.call(stamp_of(4), patience_s=20)
+    setup.stamp = 3
+    setup.offer()
+    assert waiting.result(20) == 4
+
+
+def test_a_call_about_a_frame_that_never_comes_fails_when_its_patience_ends(setup):
+    with pytest.raises(StaleImageError, match='no image of 9.000 s is held'):
+        setup.worker.call(stamp_of(9), patience_s=0.01).result(20)
 
 
 def test_waiting_calls_are_bounded(setup):
