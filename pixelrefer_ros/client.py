@@ -27,6 +27,7 @@ from rclpy.node import Node
 from rclpy.task import Future
 from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
+from std_srvs.srv import Trigger
 
 from pixelrefer_core.errors import (
     NotReadyError,
@@ -59,6 +60,7 @@ _SERVICES = {
     'describe_object': DescribeObject,
     'ask_objects': AskObjects,
     'predict_event': PredictEvent,
+    'pixelrefer_node/reset': Trigger,
 }
 # What the answer may take beyond the node's own deadline: discovery and transport.
 GRACE_S = 10.0
@@ -90,7 +92,7 @@ def make_prompt(
 
 def error_of(response: Any) -> PixelReferError | None:
     """The exception that a response's ``error_code`` stands for, or None."""
-    if not response.error_code:
+    if not getattr(response, 'error_code', 0):
         return None
     kinds = {int(kind.code): kind for kind in PixelReferError.__subclasses__()}
     return kinds.get(response.error_code, PixelReferError)(response.error_msg)
@@ -157,6 +159,12 @@ class PixelReferClient:
         """Stop tracking; no ids = every object."""
         response = self.call('remove_objects', RemoveObjects.Request(object_ids=list(object_ids)))
         return list(response.removed_object_ids)
+
+    def reset(self) -> None:
+        """Forget all objects and images. Raises :class:`NotReadyError` when the node is not active."""
+        response = self.call('pixelrefer_node/reset', Trigger.Request())
+        if not response.success:
+            raise NotReadyError(response.message)
 
     def get_objects(self, object_ids: Sequence[str] = ()) -> list[TrackedObject]:
         """The objects as they stand."""

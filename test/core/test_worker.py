@@ -243,7 +243,7 @@ def test_a_call_about_the_first_frame_of_a_new_stream_waits_for_it_too(setup):
 
 
 def test_a_call_about_a_frame_that_never_comes_fails_when_its_patience_ends(setup):
-    with pytest.raises(StaleImageError, match='no image of 9.000 s is held'):
+    with pytest.raises(StaleImageError, match=r'no image of 9\.000 s is held'):
         setup.worker.call(stamp_of(9), patience_s=0.01).result(20)
 
 

@@ -91,7 +91,8 @@ class Session:
             # A camera that went on would play into the next clip.
             status = self._processes.stop('camera_node')
         assert status == 0, self._processes.log('camera_node')
-        self.robot.remove_objects()
+        # The next clip starts at the same stamps.
+        self.robot.reset()
         numbers = sorted(self._found)
         score = score_sequence([masks[k] for k in numbers], [self._found[k] for k in numbers])
         return Outcome(score.region, score.boundary, len(numbers), answer)

@@ -496,9 +496,12 @@ def test_a_model_that_cannot_be_loaded_fails_configure_with_the_reason(graph, ca
 
 
 def test_the_client_turns_error_codes_into_exceptions(graph, camera, cup):
-    from pixelrefer_core.errors import UnknownObjectError
+    from pixelrefer_core.errors import NoImageError, UnknownObjectError
 
     client = PixelReferClient(node=graph.node('robot'))
     assert client.describe('cup').text
     with pytest.raises(UnknownObjectError, match="no object 'ghost'"):
         client.describe('ghost')
+    client.reset()
+    with pytest.raises(NoImageError):
+        client.get_objects()
