@@ -145,6 +145,7 @@ def to_options(message: GenerationOptionsMsg) -> GenerationOptions:
         temperature=message.temperature,
         top_p=message.top_p or 1.0,
         seed=message.seed,
+        stop=tuple(message.stop),
     )
 
 

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 # overtook each other on the way.
 CLOCK_JUMP_NS = NANOSECONDS
 TEMPERATURE_MAX = 2.0
+STOP_STRINGS, STOP_CHARS = 8, 64
 
 OnText = Callable[[str], None]
 ShouldStop = Callable[[], FinishReason | None]
@@ -242,6 +243,10 @@ class Engine:
             )
         if not 0 < options.top_p <= 1:
             raise InvalidRequestError(f'top_p must lie in (0, 1], got {options.top_p}')
+        if len(options.stop) > STOP_STRINGS or any(len(text) > STOP_CHARS for text in options.stop):
+            raise InvalidRequestError(
+                f'at most {STOP_STRINGS} stop strings of {STOP_CHARS} characters are taken'
+            )
         if options.max_new_tokens > limit:
             raise InvalidRequestError(
                 f'max_new_tokens is {options.max_new_tokens}; limits.new_tokens is {limit}'

@@ -14,6 +14,7 @@ from .byte_text import TextStream
 from .decoding import DecodingRules, TokenChooser
 from .language_model import LanguageModel, PromptEmbedding
 from .prefix_cache import PrefixCache, cut
+from .stop_strings import StopStrings
 from .types import FinishReason, Generation, GenerationOptions
 
 OnText = Callable[[str], None]
@@ -28,6 +29,7 @@ class PartialAnswer:
     """What has been decoded so far. ``reason``: why it ended, None while it grows."""
 
     stream: TextStream
+    stop: StopStrings
     chooser: TokenChooser
     rules: DecodingRules
     options: GenerationOptions
@@ -46,8 +48,8 @@ class PartialAnswer:
             self.first_token_s = monotonic() - self.started_s
         self.ids.append(token)
         self.logprobs.append(logprob)
-        self._say(self.stream.push(token))
-        if token in self.rules.eos_ids:
+        self._say(self.stop.push(self.stream.push(token)))
+        if token in self.rules.eos_ids or self.stop.found:
             self.reason = FinishReason.STOP
         elif len(self.ids) >= self.options.max_new_tokens:
             self.reason = FinishReason.LENGTH
@@ -60,7 +62,7 @@ class PartialAnswer:
     def finish(self, prompt_tokens: int) -> Generation:
         """Close the answer. ``reason`` must be set."""
         assert self.reason is not None
-        self._say(self.stream.finish())
+        self._say(self.stop.push(self.stream.finish()) + self.stop.finish())
         # The device works asynchronously, so the prompt is known to be read once the first token is there.
         prefill_s = self.first_token_s if self.ids else monotonic() - self.started_s
         return Generation(
@@ -155,6 +157,7 @@ class Decoder:
     def _begin(self, prompt: PromptEmbedding, options: GenerationOptions, on_text: OnText) -> PartialAnswer:
         return PartialAnswer(
             stream=TextStream(self._tokenizer),
+            stop=StopStrings(options.stop),
             chooser=TokenChooser(self.rules, options, prompt.embeds.device),
             rules=self.rules,
             options=options,

@@ -152,12 +152,16 @@ class TimeWindow:
 
 @dataclass(frozen=True)
 class GenerationOptions:
-    """How text is decoded. ``temperature`` 0 = greedy; ``max_new_tokens`` 0 = the configured default."""
+    """How text is decoded. ``temperature`` 0 = greedy; ``max_new_tokens`` 0 = the configured default.
+
+    ``stop``: the answer ends before the first of these strings.
+    """
 
     max_new_tokens: int = 0
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

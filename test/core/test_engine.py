@@ -23,6 +23,7 @@ from pixelrefer_core.errors import (
 from pixelrefer_core.settings import Settings, with_values
 from pixelrefer_core.types import (
     NANOSECONDS,
+    FinishReason,
     Frame,
     GenerationOptions,
     ObjectState,
@@ -207,11 +208,22 @@ def test_an_object_too_small_to_be_seen_is_told(engine):
         ({'temperature': float('nan')}, 'temperature'),
         ({'top_p': 0.0}, 'top_p'),
         ({'max_new_tokens': 5000}, r'limits\.new_tokens is 2048'),
+        ({'stop': ('x',) * 9}, 'at most 8 stop strings'),
+        ({'stop': ('x' * 65,)}, 'of 64 characters'),
     ],
 )
 def test_options_out_of_range_are_refused(cup, options, message):
     with pytest.raises(InvalidRequestError, match=message):
         cup.answer(ask('cup', options=GenerationOptions(**options)))
+
+
+def test_an_answer_ends_before_a_stop_string(cup):
+    whole = cup.answer(ask('cup'))
+    assert len(whole.text) >= 2
+    stop = whole.text[1:3]
+    cut = cup.answer(ask('cup', options=GenerationOptions(stop=(stop,))))
+    assert cut.text == whole.text[: whole.text.index(stop)]
+    assert cut.finish_reason is FinishReason.STOP
 
 
 def test_a_window_that_ends_before_it_starts_is_refused(cup):

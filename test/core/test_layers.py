@@ -42,6 +42,7 @@ FLOORS = (
         'segmentation_metrics',
         'settings_text',
         'sheet',
+        'stop_strings',
         'synthetic_clip',
     },
     # the parts of the paper

@@ -189,9 +189,11 @@ def test_a_request_becomes_a_query_with_open_ends_for_zero_stamps():
     request = AskObjects.Request(timeout=conversions.to_duration(2.5))
     request.window.end = conversions.to_time(7)
     request.options.temperature = 0.5
+    request.options.stop = ['END']
     query = conversions.to_query(request, kind=QueryKind.ANSWER, object_ids=('a',))
     assert query.window == TimeWindow(None, 7, 0)
     assert (query.options.temperature, query.options.top_p, query.timeout_s) == (0.5, 1.0, 2.5)
+    assert query.options.stop == ('END',)
 
 
 def test_a_prediction_states_the_frames_it_rests_on_and_when_it_expires():
