@@ -18,6 +18,9 @@ from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3
 from .geometry import PATCH, Grid
 from .model_config import VisionConfig
 
+# Patches that go through the layers together: on a CPU as many as its cache holds well, on a GPU as its memory.
+AT_ONCE = {'cpu': 2048, 'cuda': 65536}
+
 
 class VisionEncoder(nn.Module):
     """Patches to features; attention stays inside each picture, so pictures do not influence one another."""
@@ -42,6 +45,15 @@ class VisionEncoder(nn.Module):
         ``merges``: 1, or the side of the blocks whose features are averaged into one.
         Returns (sum of h * w / merge**2, C), last layer after the final norm, row-major within a picture.
         """
+        limit = AT_ONCE.get(patches.device.type, AT_ONCE['cuda'])
+        encoded, start = [], 0
+        for group in _groups([grid.cells for grid in grids], limit):
+            count = sum(grid.cells for grid in grids[group])
+            encoded.append(self._encode(patches[start : start + count], grids[group], merges[group]))
+            start += count
+        return torch.cat(encoded)
+
+    def _encode(self, patches: torch.Tensor, grids: Sequence[Grid], merges: Sequence[int]) -> torch.Tensor:
         sizes = torch.tensor([(1, *grid) for grid in grids], dtype=torch.int64)
         sides = torch.tensor(list(merges), dtype=torch.int64)
         # The sizes stay on the host: the model reads them there, and a device tensor would cost a sync each.
@@ -65,6 +77,17 @@ class VisionEncoder(nn.Module):
     def reset_rotary(self, device: torch.device) -> None:
         """Compute the rotary frequencies anew, in float32 whatever the precision of the weights."""
         self.model.rotary_pos_emb = VideoLlama3VisionRotaryEmbedding(self._settings).to(device)
+
+
+def _groups(sizes: Sequence[int], limit: int) -> list[slice]:
+    """Split pictures of these sizes, in order, into groups of at most ``limit``; a larger one stands alone."""
+    groups, start, filled = [], 0, 0
+    for index, size in enumerate(sizes):
+        if index > start and filled + size > limit:
+            groups.append(slice(start, index))
+            start, filled = index, 0
+        filled += size
+    return [*groups, slice(start, len(sizes))]
 
 
 def _patch_positions(grids: Sequence[Grid], merges: Sequence[int]) -> torch.Tensor:

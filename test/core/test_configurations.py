@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from pixelrefer_core import vision_encoder
 from pixelrefer_core.byte_tokenizer import byte_tokenizer
 from pixelrefer_core.checkpoint import load_model, save_pretrained
 from pixelrefer_core.decoding import DecodingRules
+from pixelrefer_core.geometry import Grid
 from pixelrefer_core.model_config import (
     OBJECT_ONLY,
     VISION_OBJECT,
@@ -175,6 +177,34 @@ def test_half_precision_answers_and_stays_close_to_float32(rules: ObjectRules, d
         assert closeness.median() > 0.99
     assert len(ask(half, made)) == 6
     assert len(ask(half, expected)) == 6  # tokens of another precision are converted
+
+
+@pytest.mark.parametrize('limit', [1, 300, 700, 10**6])
+def test_encoding_in_groups_changes_nothing(limit: int, monkeypatch: pytest.MonkeyPatch):
+    model = build(VISION_OBJECT, LIKE_GOLDEN, language(4, 2, tied=True))
+    grids, merges = [Grid(8, 4), Grid(20, 24), Grid(4, 4), Grid(12, 10)], [1, 2, 1, 2]
+    patches = torch.randn(sum(grid.cells for grid in grids), 588)
+    encoder = model.visual_model.vision_encoder
+    with torch.no_grad():
+        expected = encoder(patches, grids, merges)
+        monkeypatch.setitem(vision_encoder.AT_ONCE, 'cpu', limit)
+        again = encoder(patches, grids, merges)
+    assert expected.shape == (32 + 120 + 16 + 30, 64)
+    torch.testing.assert_close(again, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('sizes', 'limit', 'expected'),
+    [
+        ([5], 2, [slice(0, 1)]),
+        ([2, 2, 2], 4, [slice(0, 2), slice(2, 3)]),
+        ([1, 9, 1, 1], 4, [slice(0, 1), slice(1, 2), slice(2, 4)]),
+    ],
+)
+def test_groups_stay_within_the_limit_where_pictures_allow(
+    sizes: list[int], limit: int, expected: list[slice]
+):
+    assert vision_encoder._groups(sizes, limit) == expected
 
 
 def test_the_number_of_object_tokens_is_that_of_the_prompt():
