@@ -9,8 +9,9 @@ from transformers.utils import is_flash_attn_2_available
 from pixelrefer_core import device as device_module
 from pixelrefer_core.checkpoint import load_model
 from pixelrefer_core.device import choose_attention
+from pixelrefer_core.geometry import Grid
 
-GRIDS, MERGES = [(4, 6), (3, 3)], [1, 1]
+GRIDS, MERGES = [Grid(4, 6), Grid(3, 3)], [1, 1]
 
 
 @pytest.mark.parametrize(
