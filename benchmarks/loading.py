@@ -32,6 +32,7 @@ def read(folder: Path, dtype: str) -> dict[str, float]:
     imported, imported_cpu, before = time.perf_counter(), time.process_time(), _memory_mb()
     model = load_model(str(folder), device='cpu', dtype=dtype)
     loaded, loaded_cpu = time.perf_counter(), time.process_time()
+    peak = _memory_mb()['VmHWM']
     total = sum_of_weights(model)  # reads them all: mapped files take memory only when they are read
     after = _memory_mb()
     return {
@@ -42,7 +43,7 @@ def read(folder: Path, dtype: str) -> dict[str, float]:
         'own MB': round(after['RssAnon'] - before['RssAnon']),
         'mapped MB': round(after['RssFile'] - before['RssFile']),
         'libraries MB': round(before['VmRSS']),
-        'peak MB': round(after['VmHWM']),
+        'peak MB': round(peak),
         'sum': total,
     }
 

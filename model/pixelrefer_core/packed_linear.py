@@ -59,11 +59,22 @@ def can_pack(weight: torch.Tensor) -> bool:
 def pack(model: nn.Module) -> None:
     """Replace the linear layers of a model by packed ones, layer by layer, where that is possible."""
     owners = Counter(id(weight) for part in model.modules() for weight in part.parameters(recurse=False))
+    packed = False
     for part in _holders(model):
         for name, layer in part.named_children():
             # Subclasses are used by their weights, not by being called.
             if type(layer) is nn.Linear and can_pack(layer.weight):
                 setattr(part, name, PackedLinear(layer, shared=owners[id(layer.weight)] > 1))
+                packed = True
+    if packed:
+        _leave_files(model)
+
+
+def _leave_files(model: nn.Module) -> None:
+    """Copy the weights that were not packed: one that lies in a mapped file keeps all of the file in memory."""
+    for weight in model.parameters():
+        if not weight.is_mkldnn:
+            weight.data = weight.data.clone()
 
 
 def unpack(model: nn.Module) -> None:
