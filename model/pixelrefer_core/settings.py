@@ -70,6 +70,14 @@ class TrackerSettings:
     lost_after_s: float = setting(
         2.0, 'hidden for longer than this = LOST', unit='s', minimum=0.0, maximum=3600.0, live=True
     )
+    confirm_frames: int = setting(
+        2,
+        'frames in a row that it takes to hide an object or to bring it back; 1 = every flicker counts',
+        unit='frames',
+        minimum=1,
+        maximum=100,
+        live=True,
+    )
     flow_height: int = setting(
         180, 'rows at which optical flow is computed', unit='px', minimum=60, maximum=1080
     )

@@ -44,6 +44,7 @@ FLOORS = (
         'sheet',
         'stop_strings',
         'synthetic_clip',
+        'track_state',
     },
     # the parts of the paper
     {
