@@ -9,15 +9,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from pixelrefer_core.checkpoint import load_model
 from pixelrefer_core.cli.rows import print_rows
 from pixelrefer_core.errors import ModelError
-from pixelrefer_core.measuring import append_result, circumstances, peak_memory_mb
+from pixelrefer_core.measuring import append_result, circumstances, load_average, peak_memory_mb
 from pixelrefer_core.model_config import PRESETS
 from pixelrefer_core.pixelrefer import PixelRefer
 
@@ -41,45 +40,50 @@ def parser(question: str | None) -> argparse.ArgumentParser:
     return options
 
 
-def load(options: argparse.Namespace) -> PixelRefer:
+@dataclass(frozen=True)
+class Run:
+    """A benchmark under way: its options, a model with random weights, and what it runs on."""
+
+    name: str
+    options: argparse.Namespace
+    model: PixelRefer
+    circumstances: Mapping[str, Any]
+
+    def report(self, rows: Sequence[Mapping[str, Any]], quality: Mapping[str, Any]) -> None:
+        """Print a table of ``rows`` and, with ``--save``, keep them with all that belongs to a figure."""
+        info = self.model.info
+        result = {
+            'benchmark': self.name,
+            **self.circumstances,
+            'load_average': load_average(),
+            'settings': {
+                'model': info.name,
+                'device': info.device,
+                'dtype': info.dtype,
+                'repeats': self.options.repeats,
+                'warmup': self.options.warmup,
+            },
+            'rows': list(rows),
+            **peak_memory_mb(self.model.device),
+            'quality': dict(quality),
+        }
+        print(
+            f'{self.name}: {info.name} ({info.dtype}) on {result["machine"]}, {result["threads"]} threads, '
+            f'load {result["load_average"]}, commit {result["commit"]}\n'
+        )
+        print_rows(rows)
+        print('\n' + ', '.join(f'{key} {value}' for key, value in quality.items()))
+        if self.options.save:
+            print(f'appended to {append_result(RESULTS, result)}')
+
+
+def start(name: str, options: argparse.Namespace) -> Run:
     """Load random weights, or end with the reason when the device is not there."""
     try:
-        return load_model(
+        model = load_model(
             f'random-{options.config}', device=options.device, dtype=options.dtype, threads=options.threads
         )
     except ModelError as error:
         print(f'skipped: {error}')
         sys.exit(0)
-
-
-def report(
-    name: str,
-    options: argparse.Namespace,
-    model: PixelRefer,
-    rows: Sequence[Mapping[str, Any]],
-    quality: Mapping[str, Any],
-) -> None:
-    """Print a table of ``rows`` and, with ``--save``, keep them with all that belongs to a figure."""
-    device = torch.device(model.info.device)
-    result = {
-        'benchmark': name,
-        **circumstances(device),
-        'settings': {
-            'model': model.info.name,
-            'device': model.info.device,
-            'dtype': model.info.dtype,
-            'repeats': options.repeats,
-            'warmup': options.warmup,
-        },
-        'rows': list(rows),
-        **peak_memory_mb(device),
-        'quality': dict(quality),
-    }
-    print(
-        f'{name}: {model.info.name} ({model.info.dtype}) on {result["machine"]}, {result["threads"]} threads, '
-        f'load {result["load_average"]}, commit {result["commit"]}\n'
-    )
-    print_rows(rows)
-    print('\n' + ', '.join(f'{key} {value}' for key, value in quality.items()))
-    if options.save:
-        print(f'appended to {append_result(RESULTS, result)}')
+    return Run(name, options, model, circumstances(model.device))

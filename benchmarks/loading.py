@@ -18,19 +18,22 @@ from typing import Any
 
 START = time.perf_counter()
 
-import torch  # noqa: E402 -- its import is part of what is measured
+import harness  # noqa: E402 -- imports are part of what is measured
+import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
+from pixelrefer_core.checkpoint import load_model, save_pretrained  # noqa: E402
 
-def read(folder: Path, dtype: str) -> dict[str, float]:
+READ = '--read'
+
+
+def read(folder: Path, options: argparse.Namespace) -> dict[str, float]:
     """Load a model and read its weights once. Returns seconds, MB of memory, and a sum over the weights.
 
     Seconds of the processor stand beside those of the clock: they say more on a machine that does other things.
     """
-    from pixelrefer_core.checkpoint import load_model
-
     imported, imported_cpu, before = time.perf_counter(), time.process_time(), _memory_mb()
-    model = load_model(str(folder), device='cpu', dtype=dtype)
+    model = load_model(str(folder), device=options.device, dtype=options.dtype, threads=options.threads)
     loaded, loaded_cpu = time.perf_counter(), time.process_time()
     peak = _memory_mb()['VmHWM']
     total = sum_of_weights(model)  # reads them all: mapped files take memory only when they are read
@@ -62,7 +65,8 @@ def _memory_mb() -> dict[str, float]:
 
 def measure(options: argparse.Namespace, folder: Path, dtype: str) -> list[dict[str, Any]]:
     """Load ``folder`` as often as asked, each time in a new process."""
-    command = [sys.executable, __file__, '--read', str(folder), '--dtype', dtype]
+    given = {READ: folder, '--device': options.device, '--dtype': dtype, '--threads': options.threads}
+    command = [sys.executable, __file__, *(str(word) for pair in given.items() for word in pair)]
     runs = []
     for _ in range(options.warmup + options.repeats):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -70,31 +74,33 @@ def measure(options: argparse.Namespace, folder: Path, dtype: str) -> list[dict[
     return runs[options.warmup :]
 
 
-def main() -> None:
-    """Save, load, report."""
-    import harness
-
-    from pixelrefer_core.checkpoint import save_pretrained
-
-    parser = harness.parser(__doc__)
-    parser.add_argument('--folder', type=Path, help='where there is room for the weights')
-    options = parser.parse_args()
-    model = harness.load(options)
-    expected = sum_of_weights(model)
+def compare(options: argparse.Namespace) -> None:
+    """Save, load as saved and as float32, report."""
+    run = harness.start('loading', options)
+    expected = sum_of_weights(run.model)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        save_pretrained(model, Path(name))
+        save_pretrained(run.model, Path(name))
         weights_mb = (Path(name) / 'model.safetensors').stat().st_size / 1e6
         rows = [
-            {'loaded as': dtype, 'weights MB': round(weights_mb), **run}
-            for dtype in dict.fromkeys((model.info.dtype, 'float32'))
-            for run in measure(options, Path(name), dtype)
+            {'loaded as': dtype, 'weights MB': round(weights_mb), **row}
+            for dtype in dict.fromkeys((run.model.info.dtype, 'float32'))
+            for row in measure(options, Path(name), dtype)
         ]
     worst = max(abs(row.pop('sum') / expected - 1.0) for row in rows)
-    harness.report('loading', options, model, rows, {'sum_of_weights_relative_difference': worst})
+    run.report(rows, {'sum_of_weights_relative_difference': worst})
+
+
+def main() -> None:
+    """Compare, or be one of the processes that load."""
+    parser = harness.parser(__doc__)
+    parser.add_argument('--folder', type=Path, help='where there is room for the weights')
+    parser.add_argument(READ, type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.read:
+        print(json.dumps(read(options.read, options)))
+    else:
+        compare(options)
 
 
 if __name__ == '__main__':
-    if sys.argv[1:2] == ['--read']:
-        print(json.dumps(read(Path(sys.argv[2]), sys.argv[4])))
-    else:
-        main()
+    main()

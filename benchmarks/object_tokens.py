@@ -80,10 +80,9 @@ def main() -> None:
         '--case', action='append', type=_case, metavar='OBJECTSxFRAMES', help='repeatable; 20x1, 1x16, ...'
     )
     options = parser.parse_args()
-    model = harness.load(options)
-    rows = [run_case(model, case, options) for case in options.case or DEFAULT_CASES]
-    quality = {'object_tokens_max_abs': max(row['max difference'] for row in rows)}
-    harness.report('object_tokens', options, model, rows, quality)
+    run = harness.start('object_tokens', options)
+    rows = [run_case(run.model, case, options) for case in options.case or DEFAULT_CASES]
+    run.report(rows, {'object_tokens_max_abs': max(row['max difference'] for row in rows)})
 
 
 def _case(text: str) -> Case:

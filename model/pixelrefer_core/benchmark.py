@@ -18,6 +18,7 @@ from .measuring import (
     Durations,
     PartClock,
     circumstances,
+    load_average,
     measure_in_turns,
     memory_bandwidth,
     peak_memory_mb,
@@ -72,17 +73,19 @@ class Benchmark:
 
     def run(self, *, reference: bool) -> dict[str, Any]:
         """Measure everything; the keys are those of ``pixelrefer bench --json``."""
+        where = circumstances(self.model.device)
         objects, scene = self._object_tokens(), self._scene()
         questions = self._questions(objects, scene)
         stages = self._visual_stages() | self._in_turns(
             questions | (self._reference_ways() if reference else {})
         )
         stages |= self._answer_stages()
-        peak = peak_memory_mb(self.model.device)
+        load, peak = load_average(), peak_memory_mb(self.model.device)
         bandwidth = memory_bandwidth(self.model.device)  # after the peak was read: it takes 2 GiB itself
         tokens_per_s = 1e3 / stages['token']['p50']
         return {
-            **circumstances(self.model.device),
+            **where,
+            'load_average': load,
             'settings': self._settings() | {'bandwidth_gb_s': round(bandwidth / 1e9, 2)},
             'stages_ms': stages,
             'first_token_ms': stages['first token, new objects']['p50'],

@@ -147,18 +147,26 @@ def _processor() -> str:
 
 
 def commit() -> str:
-    """Return the commit of this code, with ``-dirty`` when tracked files differ; ``unknown`` outside git."""
-    folder = Path(__file__).resolve().parent
-    command = ['git', '-C', str(folder), 'describe', '--always', '--dirty', '--abbrev=12', '--exclude=*']
+    """Return the commit of this package, ``-dirty`` when its files differ from it; ``unknown`` outside git."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+        name = _git('rev-parse', '--short=12', 'HEAD')
+        changes = _git('status', '--porcelain', '--untracked-files=no', '.')
     except (OSError, subprocess.SubprocessError):
         return 'unknown'
+    return f'{name}-dirty' if changes else name
+
+
+def _git(*words: str) -> str:
+    command = ['git', '-C', str(Path(__file__).resolve().parent), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
     return done.stdout.strip()
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:
-    """Return what a reader must know to compare a figure with another: machine, commit, versions, load."""
+    """Return what a reader must know to compare a figure with another: machine, commit, versions, threads.
+
+    Ask before measuring: the files of a commit may be edited while what was read from them runs.
+    """
     return {
         'machine': machine(device),
         'commit': commit(),
@@ -167,8 +175,12 @@ def circumstances(device: torch.device) -> dict[str, Any]:
         'torch': torch.__version__,
         'transformers': transformers.__version__,
         'threads': torch.get_num_threads(),
-        'load_average': round(os.getloadavg()[0], 1),
     }
+
+
+def load_average() -> float:
+    """Return how many processes wanted the processor over the last minute; ask right after measuring."""
+    return round(os.getloadavg()[0], 1)
 
 
 def append_result(folder: Path, result: Mapping[str, Any]) -> Path:

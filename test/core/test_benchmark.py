@@ -114,21 +114,26 @@ def test_a_machine_has_a_name_for_a_file():
     assert set(machine(CPU)) <= set('abcdefghijklmnopqrstuvwxyz0123456789-')
 
 
-def test_a_commit_says_whether_the_tree_is_as_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_commit_says_whether_the_package_is_as_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def git(*words: str) -> None:
         identity = ['-c', 'user.name=a', '-c', 'user.email=a@b']
         subprocess.run(['git', '-C', str(tmp_path), *identity, *words], check=True, capture_output=True)
 
-    source = tmp_path / 'code.py'
+    source, results = tmp_path / 'package' / 'code.py', tmp_path / 'results.jsonl'
+    source.parent.mkdir()
     source.write_text('1')
+    results.write_text('1')
     monkeypatch.setattr(measuring, '__file__', str(source))
     assert commit() == 'unknown'
     git('init')
     git('add', '.')
     git('commit', '-m', 'x')
     clean = commit()
-    source.write_text('2')
     assert len(clean) == 12
+    results.write_text('2')
+    (source.parent / 'new').write_text('belongs to no commit')
+    assert commit() == clean
+    source.write_text('2')
     assert commit() == f'{clean}-dirty'
 
 
@@ -276,16 +281,17 @@ def test_bench_refuses_what_it_cannot_measure(option: list[str], capsys: pytest.
 
 
 @pytest.fixture
-def object_tokens(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The script, imported as it imports itself: with its folder on the path."""
+def script(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """A script, imported as it imports itself: with its folder on the path."""
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / 'benchmarks')
-    yield importlib.import_module('object_tokens')
-    for name in ('object_tokens', 'harness'):
+    yield importlib.import_module(request.param)
+    for name in (request.param, 'harness'):
         sys.modules.pop(name)
 
 
+@pytest.mark.parametrize('script', ['object_tokens'], indirect=True)
 def test_objects_together_and_one_by_one_give_the_same_tokens(
-    object_tokens: ModuleType,
+    script: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -293,7 +299,7 @@ def test_objects_together_and_one_by_one_give_the_same_tokens(
     monkeypatch.setattr(sys, 'argv', ['x', '--case', '3x1', '--repeats', '1', '--warmup', '0', '--save'])
     monkeypatch.setattr('harness.RESULTS', tmp_path)
 
-    object_tokens.main()
+    script.main()
 
     assert '3 objects x 1 frames' in capsys.readouterr().out
     (file,) = tmp_path.iterdir()
@@ -303,11 +309,31 @@ def test_objects_together_and_one_by_one_give_the_same_tokens(
     assert result.keys() >= {'machine', 'commit', 'torch', 'threads', 'peak_rss_mb', 'settings'}
 
 
+@pytest.mark.parametrize('script', ['loading'], indirect=True)
+def test_a_process_of_its_own_loads_all_weights(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = ['--repeats', '1', '--warmup', '0', '--folder', str(tmp_path), '--device', 'cpu', '--save']
+    monkeypatch.setattr(sys, 'argv', ['x', *options])
+    monkeypatch.setattr('harness.RESULTS', tmp_path / 'results')
+
+    script.main()
+
+    (file,) = (tmp_path / 'results').iterdir()
+    result = json.loads(file.read_text())
+    assert result['quality']['sum_of_weights_relative_difference'] == 0
+    (row,) = result['rows']
+    assert row['weights MB'] == round(5936896 * 4 / 1e6)
+    assert row['load s'] < row['import s'] < 300
+    assert row['peak MB'] >= row['libraries MB'] > 50
+
+
+@pytest.mark.parametrize('script', ['object_tokens', 'loading'], indirect=True)
 def test_a_benchmark_skips_a_device_that_is_not_there_and_says_so(
-    object_tokens: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(sys, 'argv', ['x', '--device', 'cuda:99'])
     with pytest.raises(SystemExit) as ended:
-        object_tokens.main()
+        script.main()
     assert ended.value.code == 0
     assert 'skipped: cuda:99 is not there' in capsys.readouterr().out
