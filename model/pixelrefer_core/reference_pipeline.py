@@ -3,7 +3,8 @@
 The weights, the pictures and the prompt are the same; the work is not: nothing outlives a question, the
 encoder is called three times, the frame is encoded once for each object on it, objects are clustered one by
 one and cluster by cluster, and ``generate`` of transformers decodes, with the text written out anew after
-every token. Cutting and scaling is shared code, so what upstream does slower there is not part of a ratio.
+every token. Cutting, scaling and the encoder itself are shared code, so what upstream does slower there is not
+part of a ratio.
 
 ``N`` cells of an object, ``K`` tokens, ``C`` channels of the vision encoder.
 """

@@ -70,7 +70,7 @@ class VisionEncoder(nn.Module):
         """Where pictures begin, for flash-attention, which wants it on the device; computed here without a sync."""
         if self.model.config._attn_implementation == 'sdpa':
             return {}
-        lengths = [rows * columns for rows, columns in grids]
+        lengths = [grid.cells for grid in grids]
         starts = torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32)
         return {'cu_seqlens': starts.to(device, non_blocking=True), 'max_seqlen': max(lengths)}
 
@@ -91,7 +91,7 @@ def _groups(sizes: Sequence[int], limit: int) -> list[slice]:
 
 
 def _patch_positions(grids: Sequence[Grid], merges: Sequence[int]) -> torch.Tensor:
-    # (T, 2): row and column of every patch, in the block order of preprocess.to_patches.
+    """Return row and column of every patch, (T, 2), in the block order of :func:`.preprocess.to_patches`."""
     positions = []
     for (rows, columns), merge in zip(grids, merges, strict=True):
         grid = torch.stack(torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij'), dim=-1)
