@@ -71,13 +71,20 @@ def _weight_files(folder: Path, name: str) -> list[Path]:
     index = folder / f'{name}.index.json'
     if not index.is_file():
         return [folder / name] if (folder / name).is_file() else []
-    shards = sorted(set(json.loads(index.read_text(encoding='utf-8'))['weight_map'].values()))
+    shards = _shards(index)
     missing = [shard for shard in shards if not (folder / shard).is_file()]
     if missing:
         raise ModelError(
             f'{folder} lacks {", ".join(missing)}, which {index.name} names; fetch the model again'
         )
     return [folder / shard for shard in shards]
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        return sorted(set(json.loads(index.read_text(encoding='utf-8'))['weight_map'].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f'{index} is damaged ({error!r}); fetch the model again') from error
 
 
 def _read(file: Path, reader: Callable[[Path], Iterable[tuple[str, Loader]]]) -> list[tuple[str, Loader]]:

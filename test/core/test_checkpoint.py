@@ -93,6 +93,13 @@ def test_sharded_weights_load_and_a_missing_shard_is_named(folder: Path, kind: s
         load_model(str(folder))
 
 
+@pytest.mark.parametrize('content', ['', '{"weight_map": ', '{}', '[]', '{"weight_map": 1}'])
+def test_a_damaged_index_is_named(folder: Path, content: str):
+    (folder / 'model.safetensors.index.json').write_text(content)
+    with pytest.raises(ModelError, match=r'model\.safetensors\.index\.json is damaged'):
+        load_model(str(folder))
+
+
 def test_a_pickle_with_code_in_it_is_not_run(folder: Path):
     class Trap:
         def __reduce__(self):
