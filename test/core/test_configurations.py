@@ -17,6 +17,7 @@ from pixelrefer_core.checkpoint import load_model, save_pretrained
 from pixelrefer_core.decoding import DecodingRules
 from pixelrefer_core.geometry import Grid
 from pixelrefer_core.model_config import (
+    COMPATIBILITY,
     OBJECT_ONLY,
     VISION_OBJECT,
     LanguageConfig,
@@ -133,6 +134,26 @@ def test_reusing_a_prefix_and_answering_in_a_batch_change_nothing(rules: ObjectR
     together = model.generate_batch([(question, objects) for question in questions], options=options)
     for ways in zip(fresh, reused, together, strict=True):
         assert len({way.token_ids for way in ways}) == 1
+
+
+@pytest.mark.parametrize('compat', ['fixed', 'official'])
+def test_several_turns_about_objects_of_different_times(rules: ObjectRules, compat: str):
+    model = build(rules, LIKE_GOLDEN, language(4, 2, tied=True))
+    model.compat = COMPATIBILITY[compat]
+    one, two, three = [
+        list(item) for item in zip(*map(model.encode_objects, synthetic_clip(3, 3)), strict=True)
+    ]
+    objects = [one, two[:2], three[2:]]  # one stays, one leaves, one comes with the last frame
+    turns = [f'<region>, <region>, <region>: {text}?' for text in ('who is first', 'who moves', 'who is red')]
+    whole, streamed, options = [], [], GenerationOptions(max_new_tokens=12)
+    for turn in turns:
+        pieces: list[str] = []
+        whole.append(model.generate(turn, objects, options=options, on_text=pieces.append))
+        streamed.append(''.join(pieces).strip())
+    for turn, answer, text in zip(turns, whole, streamed, strict=True):
+        model.decoder.prefixes.clear()
+        fresh = model.generate(turn, objects, options=options)
+        assert (fresh.token_ids, fresh.text) == (answer.token_ids, text)
 
 
 def test_a_scene_is_read_once_for_several_questions(monkeypatch: pytest.MonkeyPatch):

@@ -101,6 +101,34 @@ def test_a_question_makes_no_object_tokens(cup, monkeypatch):
     assert cup.answer(ask('cup')).timing.vision_s == 0
 
 
+def test_a_question_never_runs_the_vision_encoder_and_a_second_one_reads_no_object_again(cup, monkeypatch):
+    model, pictures, read = cup.model, [], []
+    extend = model.language_model.extend
+    monkeypatch.setattr(
+        model.language_model,
+        'extend',
+        lambda embeds, cache: read.append(len(embeds)) or extend(embeds, cache),
+    )
+    hook = model.visual_model.vision_encoder.register_forward_hook(lambda *_: pictures.append(1))
+
+    def positions_read(question: str) -> int:
+        read.clear()
+        answer = cup.answer(Query(QueryKind.ANSWER, ('cup',), question))
+        return sum(read) - (answer.completion_tokens - 1)
+
+    try:
+        for step in range(1, 4):
+            cup.step(frame(step))
+        encoded = len(pictures)
+        first, second = positions_read('What is it?'), positions_read('Is it red?')
+        assert encoded == 1  # of the frames since the prompt, one was due
+        assert len(pictures) == encoded
+    finally:
+        hook.remove()
+    assert first > 2 * 32  # the tokens of two object-frames
+    assert second == len('Is it red?') + len('|\n|assistant\n')
+
+
 def test_several_objects_of_a_frame_are_encoded_together(cup, monkeypatch):
     cup.add_objects([Prompt('ground', box_xyxy=(100, 90, 150, 118))])
     batches = []
