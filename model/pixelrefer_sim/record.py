@@ -18,7 +18,7 @@ RATE_HZ = 10
 FRAMES = 21  # filmed: instants 0 ... 20
 INSTANTS = 36  # simulated: 3.5 s
 # Questions look at some frames of the last second before one of these instants.
-WINDOW_ENDS = (10, 14, 20)
+WINDOW_ENDS = (10, 12, 14, 16, 18, 20)
 WINDOW_FRAMES, WINDOW_STRIDE = 6, 2
 FUTURE_S = 1.5
 # Fewer visible pixels than this, and nobody could tell what it is.
@@ -78,7 +78,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Window:
-    """The end of what a question may look at. ``open``: the rod is at work then, or will be: no outcomes."""
+    """The end of what a question may look at.
+
+    ``open``: the rod is at work then, or will be, so there are no outcomes. ``outcomes``: of the objects that
+    have not fallen yet.
+    """
 
     end: int
     open: bool

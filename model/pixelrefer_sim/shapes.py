@@ -66,6 +66,20 @@ def bent_tube(path: npt.NDArray[np.float64], radius: float, *, sides: int = 16) 
     return _grid(path[:, None] + radius * ring, np.stack([u, v], axis=-1))
 
 
+def prism(outline: Sequence[tuple[float, float]], height: float) -> Mesh:
+    """Raise an outline (x, y), star-shaped around the origin and counter-clockwise, from z = 0 to ``height``."""
+    ring = np.array(outline, np.float64)
+    ring = np.concatenate([ring, ring[:1]])
+    flat = np.zeros(len(ring))
+    rise = np.full(len(ring), height)
+    # Twice at each rim, so that the light breaks at the edge.
+    rows = [(0 * ring, flat), (ring, flat), (ring, flat), (ring, rise), (ring, rise), (0 * ring, rise)]
+    points = np.stack([np.column_stack([place, z]) for place, z in rows], axis=1)
+    u = np.linspace(0, 1, len(ring))[:, None].repeat(len(rows), axis=1)
+    v = np.linspace(0, 1, len(rows))[None].repeat(len(ring), axis=0)
+    return _grid(points, np.stack([u, v], axis=-1))
+
+
 def _cut_corners(line: npt.NDArray[np.float64], times: int) -> npt.NDArray[np.float64]:
     for _ in range(times):
         near, far = 0.75 * line[:-1] + 0.25 * line[1:], 0.25 * line[:-1] + 0.75 * line[1:]
