@@ -40,6 +40,19 @@ def resize_mask(mask: MaskArray, height: int, width: int) -> MaskArray:
     return np.asarray(cover >= 0.5)
 
 
+def resize_soft_mask(
+    field: npt.NDArray[np.float32], height: int, width: int, level: float = 0.5
+) -> MaskArray:
+    """Return where a soft mask float32 (h, w), resized to ``height`` x ``width``, is above ``level``.
+
+    ``field``: probabilities, or log odds with ``level`` 0. The field itself is resized, bilinearly with the centres of
+    the pixels half a pixel from their corners, so that the outline falls between the pixels of the small mask.
+    """
+    shrinks = height < field.shape[0] or width < field.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(field, (width, height), interpolation=interpolation) > level)
+
+
 def largest_component(mask: MaskArray) -> MaskArray:
     """Return the largest 8-connected piece (the first in raster order among equals); empty stays empty."""
     labels, areas = _components(mask)

@@ -13,9 +13,19 @@ import cv2
 import numpy as np
 
 from ..errors import InvalidImageError
-from ..masks import remove_specks
+from ..masks import remove_specks, resize_soft_mask
 from ..settings import TrackerSettings
-from ..types import NANOSECONDS, Frame, MaskArray, MaskEstimate, ObjectState, Prompt
+from ..track_state import (
+    NOTHING,
+    USUAL_DECAY,
+    Sighting,
+    Standing,
+    first_standing,
+    is_believed,
+    is_sure,
+    next_standing,
+)
+from ..types import Frame, MaskArray, MaskEstimate, Prompt
 from .appearance import Appearance, FloatMap, Place
 from .flow_view import FlowView, make_view
 from .motion_evidence import motion_evidence
@@ -30,32 +40,22 @@ GROUND_GAIN = 5.0
 LOGIT_BOUND = 4.0
 # The classifier looks this far beyond the carried mask, in object sizes.
 REACH = 0.3
-# Shares of the usual area and of the usual margin below which an object is hidden, and below which it is followed
-# but not learnt from. Coming back takes more than staying.
-HIDDEN_AREA, HIDDEN_MARGIN = 0.15, 0.4
-UNSURE_AREA, UNSURE_MARGIN = 0.5, 0.5
-RETURN_AREA, RETURN_MARGIN = 0.3, 0.6
-USUAL_DECAY = 0.9
-# A hidden object is looked for within this distance of where it was last seen, in object sizes, which grows by so many
-# a second; a lost one anywhere.
-SEARCH_REACH, SEARCH_SPEED = 2.0, 4.0
+# Pieces of the mask smaller than this share of it are specks.
+SPECK_SHARE = 0.02
 
 
 @dataclass(eq=False)
 class _Track:
-    """One object. ``probability``: soft mask (h, w), None while hidden. ``place``: where it was last seen.
+    """One object. ``probability``: soft mask (h, w), None where the newest frame shows nothing to believe.
 
-    ``area`` and ``margin``: what is usual for it.
+    ``margin``: the classifier's usual one; a score is a share of it. ``standing``: in pixels of the small image.
     """
 
     appearance: Appearance
     search: ColourSearch
     probability: FloatMap | None
-    place: Place
-    area: float
     margin: float
-    seen_ns: int
-    state: ObjectState = ObjectState.PENDING
+    standing: Standing
     score: float = 1.0
     mask: MaskArray = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
 
@@ -124,8 +124,8 @@ class FlowTracker:
         search.learn(view.colours, probability)
         inside = np.flatnonzero(probability > 0.5)
         margin = float(appearance.score(view.features, inside, place).mean()) if len(inside) else 0.0
-        area = float(probability.sum())
-        return _Track(appearance, search, probability, place, area, margin, frame.stamp_ns, mask=mask)
+        standing = first_standing(_sighting(probability, 1.0), frame.stamp_ns)
+        return _Track(appearance, search, probability, margin, standing, mask=mask)
 
     def _follow(self, tracks: Mapping[str, _Track], before: FlowView, view: FlowView) -> None:
         visible = [track for track in tracks.values() if track.probability is not None]
@@ -149,46 +149,44 @@ class FlowTracker:
         # Only against the object: flow smears over smooth surroundings, which then seem to move with it.
         prior += GROUND_GAIN * np.minimum(motion_evidence(flow, carried), 0)
         probability, margin = _refine(track, view, carried, prior)
-        area = float(probability.sum())
-        hidden = area < max(HIDDEN_AREA * track.area, 4.0) or margin < HIDDEN_MARGIN * track.margin
-        track.probability, track.score = (None, 0.0) if hidden else (probability, margin)
-        if not hidden:
-            self._learn(track, view, probability, area, margin)
+        self._believe(track, view, probability, margin)
 
     def _look_for(self, track: _Track, view: FlowView, free: MaskArray) -> None:
         """Look for a hidden object's colours where it may be by now; believe what its classifier confirms."""
-        hidden_s = (view.frame.stamp_ns - track.seen_ns) / NANOSECONDS
-        if track.state is not ObjectState.LOST:
-            free = free & (track.place.distance(free.shape) < SEARCH_REACH + SEARCH_SPEED * hidden_s)
-        candidate = track.search.find(view.colours, track.area, free)
+        rows, columns = np.ogrid[0 : free.shape[0], 0 : free.shape[1]]
+        x, y = track.standing.centre
+        near = np.hypot(columns - x, rows - y) < track.standing.reach(view.frame.stamp_ns)
+        candidate = track.search.find(view.colours, track.standing.area, free & near)
         if candidate is None:
+            self._judge(track, view, NOTHING)
             return
-        probability, margin = _refine(track, view, candidate, _logit(candidate))
-        if float(probability.sum()) >= RETURN_AREA * track.area and margin >= RETURN_MARGIN * track.margin:
-            track.probability, track.score = probability, margin
+        self._believe(track, view, *_refine(track, view, candidate, _logit(candidate)))
 
-    def _learn(
-        self, track: _Track, view: FlowView, probability: FloatMap, area: float, margin: float
-    ) -> None:
-        if area < UNSURE_AREA * track.area or margin < UNSURE_MARGIN * track.margin:
-            return
-        track.area = USUAL_DECAY * track.area + (1 - USUAL_DECAY) * area
-        track.margin = USUAL_DECAY * track.margin + (1 - USUAL_DECAY) * margin
-        track.appearance.learn(view.features, probability, Place(probability))
+    def _believe(self, track: _Track, view: FlowView, probability: FloatMap, margin: float) -> None:
+        """Keep a soft mask that fits what is known of the object, and learn from it when it is sure."""
+        score = float(np.clip(margin / track.margin, 0, 1)) if track.margin > 0 else 0.0
+        sighting, stamp_ns = _sighting(probability, score), view.frame.stamp_ns
+        if is_believed(track.standing, sighting, stamp_ns):
+            track.probability = probability
+            if is_sure(track.standing, sighting):
+                track.margin = USUAL_DECAY * track.margin + (1 - USUAL_DECAY) * margin
+                track.appearance.learn(view.features, probability, Place(probability))
+        else:
+            track.probability = None
+        self._judge(track, view, sighting)
+
+    def _judge(self, track: _Track, view: FlowView, sighting: Sighting) -> None:
+        track.standing = next_standing(track.standing, sighting, view.frame.stamp_ns, self.settings)
+        track.score = sighting.score if track.standing.is_seen else 0.0
 
     def _settle(self, track: _Track, view: FlowView) -> None:
-        """Derive state and mask at the size of the camera."""
-        frame = view.frame
-        if track.probability is not None:
-            track.state, track.seen_ns = ObjectState.TRACKED, frame.stamp_ns
-            track.place = Place(track.probability)
-            full = cv2.resize(track.probability, (frame.width, frame.height), interpolation=cv2.INTER_LINEAR)
-            mask = full > 0.5
-            track.mask = remove_specks(mask, max(1, int(0.02 * mask.sum())))
+        """Derive the mask at the size of the camera; one that waits to be confirmed is withheld."""
+        size = view.frame.height, view.frame.width
+        if track.probability is None or not track.standing.is_seen:
+            track.mask = np.zeros(size, np.bool_)
             return
-        hidden_s = (frame.stamp_ns - track.seen_ns) / NANOSECONDS
-        track.state = ObjectState.LOST if hidden_s > self.settings.lost_after_s else ObjectState.OCCLUDED
-        track.mask = np.zeros((frame.height, frame.width), np.bool_)
+        mask = resize_soft_mask(track.probability, *size)
+        track.mask = remove_specks(mask, max(1, int(SPECK_SHARE * mask.sum())))
 
 
 def _refine(track: _Track, view: FlowView, carried: FloatMap, prior: FloatMap) -> tuple[FloatMap, float]:
@@ -229,10 +227,19 @@ def _free(tracks: Iterable[_Track], view: FlowView) -> MaskArray:
     return free
 
 
+def _sighting(probability: FloatMap, score: float) -> Sighting:
+    """Return what a soft mask (h, w) says of size and place. Its tail, faint but wide, says nothing."""
+    sure = np.where(probability > 0.5, probability, 0)
+    if not sure.any():
+        return NOTHING
+    place = Place(sure)
+    return Sighting(score, float(sure.sum()), (place.x, place.y))
+
+
 def _logit(probability: FloatMap) -> FloatMap:
     clipped = np.clip(probability, 0.01, 0.99)
     return np.log(clipped / (1 - clipped))
 
 
 def _estimate(track: _Track) -> MaskEstimate:
-    return MaskEstimate(track.mask, float(np.clip(track.score, 0, 1)), track.state)
+    return MaskEstimate(track.mask, track.score, track.standing.state)
