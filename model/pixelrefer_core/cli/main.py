@@ -20,6 +20,7 @@ VERBS = {
     'parity': 'compare a checkpoint with golden tensors of the official code',
     'flops': "count operations and memory, the paper's way and ours",
     'bench': 'measure stages of a question, beside the official way of asking it',
+    'eval': 'score answers on the simulated tabletop and on public benchmarks',
     'fetch': 'bring a model into the local hub cache, over the network',
 }
 
