@@ -65,7 +65,57 @@ class ModelSettings:
 class TrackerSettings:
     """How objects are followed from frame to frame."""
 
-    backend: str = setting('flow', 'tracker: flow needs no weights', choices=('flow',))
+    backend: str = setting('flow', 'flow needs no weights, sam2 those of path', choices=('flow', 'sam2'))
+    path: str = setting(
+        '', 'of sam2: checkpoint folder, hub repository in the local cache, or random-nano (untrained)'
+    )
+    device: str = setting('auto', 'of sam2: auto, cpu, cuda or cuda:N; auto takes the first GPU')
+    dtype: str = setting(
+        'auto',
+        'of sam2: precision; auto = bfloat16 (or float16) on a GPU, float32 on a CPU',
+        choices=('auto', 'float32', 'bfloat16', 'float16'),
+    )
+    image_size: int = setting(
+        0,
+        'of sam2: side of the square in which it sees the image, a multiple of 32; 0 = that of the checkpoint',
+        unit='px',
+        minimum=0,
+        maximum=2048,
+    )
+    window_frames: int = setting(
+        16,
+        'of sam2: recent frames that an object remembers; the published models look back 15 at most',
+        unit='frames',
+        minimum=1,
+        maximum=64,
+    )
+    window_s: float = setting(
+        60.0,
+        'of sam2: of them, those older than this before the newest that shows the object are dropped',
+        unit='s',
+        minimum=0.0,
+        maximum=3600.0,
+    )
+    memory_s: float = setting(
+        60.0,
+        'of sam2: out of view for longer than this, an object remembers its prompts alone',
+        unit='s',
+        minimum=0.0,
+        maximum=86400.0,
+    )
+    kept_prompts: int = setting(
+        4,
+        'of sam2: prompted frames that an object remembers for good; a new one replaces the oldest',
+        unit='frames',
+        minimum=1,
+        maximum=64,
+    )
+    batched: bool = setting(
+        True, 'of sam2: objects together in one batch; false = each alone, equal to the last bit'
+    )
+    compile: bool = setting(
+        False, 'of sam2: compile the image encoder; takes minutes at start, faster afterwards on a GPU'
+    )
     max_objects: int = setting(8, 'most objects tracked at once', minimum=1, maximum=64, live=True)
     lost_after_s: float = setting(
         2.0, 'hidden for longer than this = LOST', unit='s', minimum=0.0, maximum=3600.0, live=True
@@ -80,6 +130,48 @@ class TrackerSettings:
     )
     flow_height: int = setting(
         180, 'rows at which optical flow is computed', unit='px', minimum=60, maximum=1080
+    )
+
+
+@dataclass(frozen=True)
+class DetectionSettings:
+    """What becomes of a detector's boxes and masks."""
+
+    match_overlap: float = setting(
+        0.3,
+        'intersection over union from which on a detection may be a known object',
+        minimum=0.01,
+        maximum=1.0,
+        live=True,
+    )
+    start_score: float = setting(
+        0.3, 'detections below this confidence start nothing new', minimum=0.0, maximum=1.0, live=True
+    )
+    confirm_hits: int = setting(
+        2,
+        'something new becomes an object when so many images ...',
+        unit='images',
+        minimum=1,
+        maximum=100,
+        live=True,
+    )
+    confirm_of: int = setting(
+        3, '... of so many in a row show it', unit='images', minimum=1, maximum=100, live=True
+    )
+    refresh_below: float = setting(
+        0.5,
+        'an object of a lower score, or that overlaps its detection less, is prompted anew',
+        minimum=0.0,
+        maximum=1.0,
+        live=True,
+    )
+    keep_lost_s: float = setting(
+        10.0,
+        'an object of the detector that is hidden for longer than this is removed',
+        unit='s',
+        minimum=0.0,
+        maximum=86400.0,
+        live=True,
     )
 
 
@@ -175,6 +267,7 @@ class Settings:
     autostart: bool = setting(True, 'configure and activate at start; false under a lifecycle manager')
     model: ModelSettings = field(default_factory=ModelSettings)
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
+    detections: DetectionSettings = field(default_factory=DetectionSettings)
     window: WindowSettings = field(default_factory=WindowSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)

@@ -9,8 +9,15 @@ __all__ = ['Tracker', 'create_tracker']
 
 
 def create_tracker(settings: TrackerSettings) -> Tracker:
-    """Make the tracker that ``settings.backend`` names."""
-    # The only backend so far; the settings refuse any other name.
+    """Make the tracker that ``settings.backend`` names; the settings refuse any other name.
+
+    Raises :class:`ModelError` when its weights cannot be loaded.
+    """
+    # Imported here: one brings OpenCV alone, the other torch and transformers.
+    if settings.backend == 'sam2':
+        from .sam2 import create_sam2
+
+        return create_sam2(settings)
     from .flow import FlowTracker
 
     return FlowTracker(settings)
