@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import harness
+import numpy as np
 import torch
 
 from pixelrefer_core.measuring import measure_in_turns
@@ -67,6 +68,7 @@ def run_case(model: PixelRefer, case: Case, options: argparse.Namespace) -> dict
         'in a loop ms': round(loop.p50 * 1e3, 1),
         'loop p95': round(loop.p95 * 1e3, 1),
         'ratio': round(loop.p50 / batch.p50, 2),
+        'of processor time': round(float(np.median(loop.processor) / np.median(batch.processor)), 2),
         'per object-frame ms': round(batch.p50 * 1e3 / len(views), 1),
         'max difference': worst,
         'largest': float(max(tokens.abs().max() for tokens in together)),

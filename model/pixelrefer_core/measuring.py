@@ -29,9 +29,13 @@ _PROBE_ROUNDS = 5
 
 @dataclass(frozen=True)
 class Durations:
-    """Seconds that repeated runs of one thing took."""
+    """Seconds that repeated runs of one thing took, by the clock and of this process's share of the processor.
+
+    On a machine that does other things the second say more; what a GPU does is in the first alone.
+    """
 
     seconds: tuple[float, ...]
+    processor: tuple[float, ...] = ()
 
     @property
     def p50(self) -> float:
@@ -59,15 +63,15 @@ def measure_in_turns(
     functions: Mapping[str, Callable[[], object]], device: torch.device, *, repeats: int, warmup: int = 1
 ) -> dict[str, Durations]:
     """Time several functions one after the other, over and over: what else the machine does hits all alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in functions}
     for _ in range(warmup + repeats):
         for name, function in functions.items():
             synchronize(device)
-            start = time.perf_counter()
+            start, start_cpu = time.perf_counter(), time.process_time()
             function()
             synchronize(device)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: Durations(tuple(values[warmup:])) for name, values in seconds.items()}
+            taken[name].append((time.perf_counter() - start, time.process_time() - start_cpu))
+    return {name: Durations(*zip(*values[warmup:], strict=True)) for name, values in taken.items()}
 
 
 def synchronize(device: torch.device) -> None:

@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,12 @@ def test_warm_up_runs_do_not_count(monkeypatch: pytest.MonkeyPatch):
         clock[0] += next(costs)
 
     assert measure(work, CPU, repeats=3, warmup=2).seconds == (1.0, 2.0, 3.0)
+
+
+def test_waiting_takes_time_but_not_the_processors():
+    never = threading.Event()
+    durations = measure(lambda: never.wait(0.1), CPU, repeats=1, warmup=0)
+    assert durations.processor[0] < 0.05 < durations.seconds[0]
 
 
 def test_functions_are_measured_in_turns():
