@@ -1,0 +1,209 @@
+"""Simulated clips as a source of training samples: true questions about marked objects, masks a little off.
+
+A recipe names it ``simulated``; its options are the parameters of :func:`open_source`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pixelrefer_core.errors import InvalidImageError, InvalidRequestError
+from pixelrefer_core.questions import compose
+from pixelrefer_core.types import NANOSECONDS, Frame, MaskArray, Query, QueryKind
+from pixelrefer_train.mask_coding import decode_mask
+from pixelrefer_train.samples import Sample, Turn
+
+from .disturb import Look, Rng, disturb_mask
+from .questions.balance import AnswerCounts
+from .questions.make import MOST_OBJECTS, facts_about, question_about
+from .questions.question import Fact, Form, Kind, Manner, SimQuestion
+from .questions.view import View, still, windows
+from .record import HEIGHT, RATE_HZ, WIDTH, ClipRecord, load_record
+
+# The paper's first stage: what is there, before anything about it.
+FOUNDATIONAL: tuple[Kind, ...] = ('category', 'colour', 'size', 'position', 'phrase')
+_FORM_SHARES: dict[Form, float] = {'open': 0.45, 'yes_no': 0.3, 'choice': 0.25}
+# An object is marked in a window when it is seen on so many frames.
+MINIMUM_FRAMES = 3
+_LIVELY_WEIGHT = 12.0
+_COUNTED_CLIPS = 400
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How samples are drawn from clips.
+
+    ``kinds``: what is asked, empty = everything. ``questions``: at most so many a sample. ``stills``: share of
+    samples that show one frame of a clip instead of a window. ``exact_masks``: share of objects whose masks are
+    left as they are. ``plain_pictures``: share of samples whose pictures are.
+    """
+
+    kinds: tuple[Kind, ...] = ()
+    questions: int = 12
+    stills: float = 0.2
+    exact_masks: float = 0.4
+    plain_pictures: float = 0.3
+
+
+def open_source(
+    clips: str | Sequence[str],
+    *,
+    stage: int = 2,
+    questions: int = 12,
+    exact_masks: float = 0.4,
+    plain_pictures: float = 0.3,
+    limit: int = 0,
+    seed: int = 0,
+) -> ClipSource:
+    """Open folders of rendered clips; ``limit``: only the first so many of each.
+
+    ``stage`` 1 asks for category, colour, size, place and a short phrase on single frames, 2 for everything.
+    Raises :class:`InvalidRequestError` when there are no clips.
+    """
+    folders = [Path(folder) for folder in ([clips] if isinstance(clips, str) else clips)]
+    found = [clip for folder in folders for clip in find_clips(folder)[: limit or None]]
+    if stage == 1:
+        drawing = Drawing(FOUNDATIONAL, questions, 1.0, exact_masks, plain_pictures)
+    else:
+        drawing = Drawing((), questions, exact_masks=exact_masks, plain_pictures=plain_pictures)
+    return ClipSource(found, drawing, seed)
+
+
+def find_clips(folder: Path) -> list[Path]:
+    """Return the complete clips in a folder, by seed. Raises :class:`InvalidRequestError` when it has none."""
+    found = [file.parent for file in folder.glob('*/clip.json')]
+    if not found:
+        raise InvalidRequestError(
+            f'there are no clips in {folder}: render some with python -m pixelrefer_sim.generate'
+        )
+    return sorted(found, key=lambda clip: (len(clip.name), clip.name))
+
+
+class ClipSource:
+    """Samples of clips, one of each clip an epoch; a :class:`pixelrefer_train.samples.SampleSource`."""
+
+    def __init__(self, clips: Sequence[Path], drawing: Drawing, seed: int = 0) -> None:
+        self._clips, self._drawing, self._seed = list(clips), drawing, seed
+        self._counts = AnswerCounts(self._survey())
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        return len(self._clips)
+
+    def sample(self, index: int, epoch: int) -> Sample:
+        """Return a sample of clip ``index``; ``epoch`` decides about frames, objects, questions and faults."""
+        rng = np.random.default_rng([self._seed, index, epoch])
+        folder = self._clips[index]
+        view, marked, questions = self._draw(load_record(folder), rng)
+        look = None if rng.random() < self._drawing.plain_pictures else Look(rng)
+        frames = read_frames(view, folder, look)
+        objects = tuple(self._masks(view, name, rng) for name in marked)
+        return Sample(frames, objects, tuple(turn_of(view, question) for question in questions))
+
+    def questions(self, index: int, epoch: int) -> tuple[View, tuple[SimQuestion, ...]]:
+        """Return what :meth:`sample` of the same numbers asks, without its pictures."""
+        rng = np.random.default_rng([self._seed, index, epoch])
+        view, _, questions = self._draw(load_record(self._clips[index]), rng)
+        return view, tuple(questions)
+
+    def _draw(self, record: ClipRecord, rng: Rng) -> tuple[View, tuple[str, ...], list[SimQuestion]]:
+        # Most views allow many questions; in the rare one that allows none, another is drawn.
+        while True:
+            view, marked = draw_view(record, rng, stills=self._drawing.stills)
+            chosen = self._choose(list(self._facts(view, marked)), rng)
+            if chosen:
+                break
+        forms = [_draw_form(fact, rng) for fact in chosen]
+        return (
+            view,
+            marked,
+            [
+                question_about(view, fact, marked, Manner(form), rng)
+                for fact, form in zip(chosen, forms, strict=True)
+            ],
+        )
+
+    def _choose(self, facts: list[Fact], rng: Rng) -> list[Fact]:
+        """Choose facts so that answers are even, and kinds as even as the view allows; in random order."""
+        kept = [fact for fact in facts if rng.random() < self._counts.share(fact)] or facts[:1]
+        shuffled = [kept[place] for place in rng.permutation(len(kept))]
+        rank: dict[str, itertools.count[int]] = {}
+        turns = [next(rank.setdefault(fact.topic.kind, itertools.count())) for fact in shuffled]
+        first = sorted(range(len(shuffled)), key=turns.__getitem__)[: self._drawing.questions]
+        return [shuffled[place] for place in rng.permutation(first)]
+
+    def _facts(self, view: View, marked: tuple[str, ...]) -> Iterator[Fact]:
+        kinds = self._drawing.kinds
+        return (fact for fact in facts_about(view, marked) if not kinds or fact.topic.kind in kinds)
+
+    def _survey(self) -> Iterator[Fact]:
+        rng = np.random.default_rng(self._seed)
+        step = max(len(self._clips) // _COUNTED_CLIPS, 1)
+        for folder in self._clips[::step]:
+            record = load_record(folder)
+            for _ in range(2):
+                yield from self._facts(*draw_view(record, rng, stills=self._drawing.stills))
+
+    def _masks(self, view: View, name: str, rng: Rng) -> tuple[tuple[int, MaskArray], ...]:
+        exact = rng.random() < self._drawing.exact_masks
+        seen = view.seen_frames(name)
+        masks = [(view.frames.index(frame), mask_of(view.record, name, frame)) for frame in seen]
+        return tuple((place, mask if exact else disturb_mask(mask, rng)) for place, mask in masks)
+
+
+def draw_view(record: ClipRecord, rng: Rng, *, stills: float) -> tuple[View, tuple[str, ...]]:
+    """Draw frames of a clip and one to three objects on them, rather such that something happens to them."""
+    views = windows(record)
+    if not views or rng.random() < stills:
+        view = still(record, int(rng.integers(len(record.masks))))
+        if not view.askable:  # all of it fell down or was covered
+            view = still(record)
+    else:
+        chances = np.array([_LIVELY_WEIGHT if any(map(v.is_lively, v.askable)) else 1.0 for v in views])
+        view = views[rng.choice(len(views), p=chances / chances.sum())]
+    enough = min(MINIMUM_FRAMES, len(view.frames))
+    names = [name for name in view.askable if len(view.seen_frames(name)) >= enough]
+    chances = np.array([_LIVELY_WEIGHT if view.is_lively(name) else 1.0 for name in names])
+    count = min(int(rng.integers(1, MOST_OBJECTS + 1)), len(names))
+    return view, tuple(str(n) for n in rng.choice(names, count, replace=False, p=chances / chances.sum()))
+
+
+def read_frames(view: View, folder: Path, look: Look | None = None) -> tuple[Frame, ...]:
+    """Read the frames of a view. Raises :class:`InvalidImageError` when one is missing or damaged."""
+    frames = []
+    for number in view.frames:
+        file = folder / 'frames' / f'{number:05d}.jpg'
+        read = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if read is None:
+            raise InvalidImageError(f'{file} is missing or damaged: render the clip again')
+        image = np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
+        stamp = round((number - view.frames[0]) * NANOSECONDS / RATE_HZ)
+        frames.append(Frame(look.apply(image) if look else image, stamp))
+    return tuple(frames)
+
+
+def mask_of(record: ClipRecord, name: str, frame: int) -> MaskArray:
+    """Return the mask of an object on a frame, bool (HEIGHT, WIDTH)."""
+    counts = record.masks[frame][record.index(name)]
+    if not counts:
+        return np.zeros((HEIGHT, WIDTH), np.bool_)
+    return decode_mask({'size': [HEIGHT, WIDTH], 'counts': counts}, HEIGHT, WIDTH)
+
+
+def turn_of(view: View, question: SimQuestion) -> Turn:
+    """Return a question as the model reads it."""
+    query = Query(QueryKind.ANSWER, question.objects, question.text)
+    _, instruction = compose(query, question.text, count=len(question.objects), is_video=len(view.frames) > 1)
+    return Turn(instruction, question.answer, question.kind)
+
+
+def _draw_form(fact: Fact, rng: Rng) -> Form:
+    forms = fact.topic.forms
+    shares = np.array([_FORM_SHARES[form] for form in forms])
+    return forms[rng.choice(len(forms), p=shares / shares.sum())]
