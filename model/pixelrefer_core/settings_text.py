@@ -41,8 +41,15 @@ def to_markdown(group: type) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser, group: type, sections: Iterable[str]) -> None:
-    """Give a command line one option per setting of these sections, ``--section.name VALUE``."""
+    """Give a command line one option per setting of these sections, ``--section.name VALUE``.
+
+    Those of the tracker get a short one as well, ``--tracker``, see :func:`tracker_values`.
+    """
     options = parser.add_argument_group('settings')
+    if 'tracker' in sections:
+        options.add_argument(
+            '--tracker', metavar='flow|sam2:PATH', help='backend and checkpoint of the tracker in one'
+        )
     for info in describe(group):
         if info.name.partition('.')[0] in sections:
             options.add_argument(
@@ -56,12 +63,23 @@ def add_options(parser: argparse.ArgumentParser, group: type, sections: Iterable
 
 def from_options(options: argparse.Namespace, defaults: Group) -> Group:
     """Return ``defaults`` with what was given on the command line. Raises :class:`SettingError`."""
-    values: dict[str, Scalar] = {
+    values = tracker_values(getattr(options, 'tracker', None) or '')
+    values |= {
         info.name: getattr(options, info.name)
         for info in describe(type(defaults))
         if getattr(options, info.name, None) is not None
     }
     return with_values(defaults, values)
+
+
+def tracker_values(text: str) -> dict[str, Scalar]:
+    """Return the settings, by dotted name, that a short name of a tracker stands for.
+
+    ``flow``, ``sam2:PATH``, or a checkpoint's folder or repository alone; empty = none.
+    """
+    if text in ('', 'flow', 'sam2'):
+        return {'tracker.backend': text} if text else {}
+    return {'tracker.backend': 'sam2', 'tracker.path': text.removeprefix('sam2:')}
 
 
 def _read_bool(text: str) -> bool:

@@ -10,7 +10,7 @@ import yaml
 
 from pixelrefer_core.errors import SettingError
 from pixelrefer_core.settings import CameraSettings, OverlaySettings, Settings, describe, to_flat, with_values
-from pixelrefer_core.settings_text import add_options, from_options
+from pixelrefer_core.settings_text import add_options, from_options, tracker_values
 
 ROOT = Path(__file__).resolve().parents[2]
 NODES = {'pixelrefer_node': Settings, 'camera_node': CameraSettings, 'overlay_node': OverlaySettings}
@@ -89,3 +89,25 @@ def flatten(tree: dict, prefix: str = '') -> dict:
     for key, value in tree.items():
         flat |= flatten(value, f'{prefix}{key}.') if isinstance(value, dict) else {prefix + key: value}
     return flat
+
+
+@pytest.mark.parametrize(
+    ('text', 'backend', 'path'),
+    [
+        ('flow', 'flow', ''),
+        ('sam2:/models/sam2', 'sam2', '/models/sam2'),
+        ('facebook/sam2.1-hiera-small', 'sam2', 'facebook/sam2.1-hiera-small'),
+        ('', 'flow', ''),
+    ],
+)
+def test_a_tracker_has_a_short_name(text, backend, path):
+    tracker = with_values(Settings(), tracker_values(text)).tracker
+    assert (tracker.backend, tracker.path) == (backend, path)
+
+
+def test_the_short_name_of_a_tracker_gives_way_to_its_settings():
+    parser = argparse.ArgumentParser()
+    add_options(parser, Settings, ('tracker',))
+    options = parser.parse_args(['--tracker', 'sam2:/models/sam2', '--tracker.path', '/models/other'])
+    tracker = from_options(options, Settings()).tracker
+    assert (tracker.backend, tracker.path) == ('sam2', '/models/other')
