@@ -5,25 +5,30 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
-from .errors import InvalidImageError, InvalidRequestError, StaleImageError
+from .association import Region, overlap
+from .detections import Detections
+from .errors import InvalidImageError, PixelReferError, StaleImageError
 from .object_memory import ObjectMemory
 from .object_registry import ObjectRegistry
-from .prompting import checked_prompt
-from .questions import compose, plain_text, question_of
+from .past_regions import PastRegions
+from .prompting import checked_detection, checked_prompt
+from .questions import checked_options, compose, plain_text, question_of
 from .recent_frames import RecentFrames
 from .settings import Settings
 from .tracker.base import Tracker
 from .types import (
     NANOSECONDS,
     Answer,
+    Detection,
+    DetectionReport,
     FinishReason,
     Frame,
     Generation,
     GenerationOptions,
     ModelInfo,
+    ObjectState,
     ObjectTokens,
     ObjectView,
     Prompt,
@@ -38,8 +43,8 @@ log = logging.getLogger(__name__)
 # A frame this much older than the newest means that the clock was set back (a bag that loops); less, that frames
 # overtook each other on the way.
 CLOCK_JUMP_NS = NANOSECONDS
-TEMPERATURE_MAX = 2.0
-STOP_STRINGS, STOP_CHARS = 8, 64
+# A mask that overlaps another object's by more than this is that object.
+TWIN_OVERLAP = 0.7
 
 OnText = Callable[[str], None]
 ShouldStop = Callable[[], FinishReason | None]
@@ -80,6 +85,8 @@ class Engine:
         self._memory = ObjectMemory(settings.window, model.encode_objects)
         self._objects = ObjectRegistry()
         self._recent = RecentFrames()
+        self._past = PastRegions()
+        self._detections = Detections()
         self._frame_index = -1
 
     @property
@@ -95,6 +102,7 @@ class Engine:
         """Take over changed settings from the next frame or question on."""
         self.settings = settings
         self._memory.settings = settings.window
+        self.tracker.settings = settings.tracker
 
     def step(self, frame: Frame) -> TrackUpdate:
         """Track every object onto a frame and remember what it shows of them.
@@ -109,6 +117,8 @@ class Engine:
         self._recent.append(frame, self.settings.window)
         for object_id, estimate in estimates.items():
             self._objects.update(object_id, estimate, frame)
+        self._bury(frame)
+        self._note(frame)
         tracked = time.perf_counter()
         self._observe(frame, self._objects.select())
         self._frame_index += 1
@@ -130,14 +140,40 @@ class Engine:
             replace_existing=replace_existing,
             max_objects=self.settings.tracker.max_objects,
         )
-        estimates = self.tracker.add(prompts, frames)
         for prompt in prompts:
-            self._memory.forget(prompt.object_id)
-            self._objects.start(prompt, estimates[prompt.object_id], frames[-1])
-        added = tuple(prompt.object_id for prompt in prompts)
-        # Tokens at once, so that a new object can be asked about before the next frame.
-        self._observe(frames[-1], self._objects.select(added))
-        return added
+            self._detections.disown(prompt.object_id)
+        return self._start(prompts, frames)
+
+    def detect(self, detections: Sequence[Detection], *, stamp_ns: int = 0) -> DetectionReport:
+        """Take what a detector saw on the frame of ``stamp_ns`` (0 = the newest): :class:`Detections` decides.
+
+        Objects that are tracked well are left alone, weak ones are prompted anew and keep their ids and their history,
+        what keeps coming becomes an object. A detection that is malformed is skipped, and so are those for which there
+        is no room: a detector goes on whatever it has sent. Raises what :meth:`RecentFrames.since` raises.
+        """
+        frames = self._recent.since(stamp_ns)
+        seen, refused = _checked(detections, frames[0])
+        most = self.settings.tracker.max_objects
+        decision = self._detections.decide(
+            seen,
+            self._past.known(self._objects.select(), frames[0].stamp_ns),
+            frames[0].stamp_ns,
+            self.settings.detections,
+            room=max(0, most - len(self._objects)),
+        )
+        for object_id, label in decision.relabelled:
+            self._objects.relabel(object_id, label)
+        if decision.removed:
+            self.remove_objects(decision.removed)
+        refreshed = self._refresh(decision.refreshed, frames)
+        started: tuple[str, ...] = ()
+        if decision.started:
+            admitted = self._objects.admit(
+                decision.started, frames[0], replace_existing=False, max_objects=most
+            )
+            started = self._without_twins(self._start(admitted, frames))
+            self._detections.own([(item.object_id, item.label) for item in self._objects.select(started)])
+        return DetectionReport(started, refreshed, decision.removed, decision.waiting, refused)
 
     def remove_objects(self, object_ids: Sequence[str] = ()) -> tuple[str, ...]:
         """Forget objects, all of them when none is named. Raises :class:`UnknownObjectError` and removes none."""
@@ -146,6 +182,7 @@ class Engine:
         for object_id in chosen:
             self._objects.remove(object_id)
             self._memory.forget(object_id)
+            self._detections.disown(object_id)
         return chosen
 
     def reset(self) -> None:
@@ -154,6 +191,8 @@ class Engine:
         self._memory.clear()
         self._objects.clear()
         self._recent.clear()
+        self._past.clear()
+        self._detections.clear()
 
     def answer(
         self, query: Query, *, on_text: OnText | None = None, should_stop: ShouldStop | None = None
@@ -166,7 +205,7 @@ class Engine:
         start = time.perf_counter()
         limits = self.settings.limits
         question = question_of(query, max_chars=limits.question_chars, max_objects=limits.question_objects)
-        options = self._checked_options(query)
+        options = checked_options(query, self.settings)
         frame_id = self.newest.frame_id
         objects = self._object_frames(query)
         stamps_ns = tuple(sorted({tokens.stamp_ns for item in objects for tokens in item}))
@@ -219,6 +258,61 @@ class Engine:
                 f'a frame came {behind_ns / NANOSECONDS:.3f} s behind a newer one and is skipped'
             )
 
+    def _start(self, prompts: Sequence[Prompt], frames: Sequence[Frame]) -> tuple[str, ...]:
+        """Start objects, or prompt them anew as others: what was seen of them is forgotten."""
+        estimates = self.tracker.add(prompts, frames)
+        for prompt in prompts:
+            self._memory.forget(prompt.object_id)
+            self._objects.start(prompt, estimates[prompt.object_id], frames[-1])
+        added = tuple(prompt.object_id for prompt in prompts)
+        self._past.renew(added, frames[-1].stamp_ns)
+        self._note(frames[-1])
+        # Tokens at once, so that a new object can be asked about before the next frame.
+        self._observe(frames[-1], self._objects.select(added))
+        return added
+
+    def _refresh(self, prompts: Sequence[Prompt], frames: Sequence[Frame]) -> tuple[str, ...]:
+        """Prompt objects anew as the same: what was seen of them stays."""
+        if not prompts:
+            return ()
+        estimates = self.tracker.add(prompts, frames)
+        for prompt in prompts:
+            self._objects.update(prompt.object_id, estimates[prompt.object_id], frames[-1])
+        refreshed = tuple(prompt.object_id for prompt in prompts)
+        self._past.renew(refreshed, frames[-1].stamp_ns)
+        self._note(frames[-1])
+        return refreshed
+
+    def _without_twins(self, started: Sequence[str]) -> tuple[str, ...]:
+        """Remove what turned out, once brought up to the newest frame, to be an object that was there before."""
+        regions = {item.object_id: Region.of(item.mask) for item in self._objects.select()}
+        others = [region for key, region in regions.items() if region and key not in started]
+        twins = {
+            key
+            for key in started
+            for region in others
+            if (own := regions[key]) and overlap(own, region) > TWIN_OVERLAP
+        }
+        if twins:
+            self.remove_objects(tuple(twins))
+        return tuple(key for key in started if key not in twins)
+
+    def _bury(self, frame: Frame) -> None:
+        """Remove the objects of a detector that have been gone for long."""
+        keep_ns = self.settings.detections.keep_lost_s * NANOSECONDS
+        gone = tuple(
+            item.object_id
+            for item in self._objects.select()
+            if item.state is ObjectState.LOST
+            and frame.stamp_ns - item.last_seen_ns > keep_ns
+            and self._detections.owns(item.object_id)
+        )
+        if gone:
+            self.remove_objects(gone)
+
+    def _note(self, frame: Frame) -> None:
+        self._past.append(frame.stamp_ns, self._objects.select(), frames=len(self._recent))
+
     def _observe(self, frame: Frame, objects: Sequence[TrackedObject]) -> None:
         self._memory.observe(frame, objects)
         for item in objects:
@@ -232,28 +326,16 @@ class Engine:
         prompt = checked_prompt(query.visual_prompt, height=frame.height, width=frame.width)
         return [self.model.encode_objects([ObjectView(frame, self.tracker.segment(prompt, frame))])]
 
-    def _checked_options(self, query: Query) -> GenerationOptions:
-        options, limit = query.options, self.settings.limits.new_tokens
-        start, end = query.window.start_ns, query.window.end_ns
-        if start is not None and end is not None and start > end:
-            raise InvalidRequestError('the window ends before it starts')
-        if not 0 <= options.temperature <= TEMPERATURE_MAX:
-            raise InvalidRequestError(
-                f'temperature must lie in [0, {TEMPERATURE_MAX:g}], got {options.temperature}'
-            )
-        if not 0 < options.top_p <= 1:
-            raise InvalidRequestError(f'top_p must lie in (0, 1], got {options.top_p}')
-        if len(options.stop) > STOP_STRINGS or any(len(text) > STOP_CHARS for text in options.stop):
-            raise InvalidRequestError(
-                f'at most {STOP_STRINGS} stop strings of {STOP_CHARS} characters are taken'
-            )
-        if options.max_new_tokens > limit:
-            raise InvalidRequestError(
-                f'max_new_tokens is {options.max_new_tokens}; limits.new_tokens is {limit}'
-            )
-        return replace(
-            options, max_new_tokens=options.max_new_tokens or self.settings.generation.max_new_tokens
-        )
+
+def _checked(detections: Sequence[Detection], frame: Frame) -> tuple[list[Detection], tuple[str, ...]]:
+    """Return the detections that are well formed, and what is wrong with the others."""
+    checked, refused = [], []
+    for index, detection in enumerate(detections):
+        try:
+            checked.append(checked_detection(detection, height=frame.height, width=frame.width))
+        except PixelReferError as error:
+            refused.append(f'detection {index}: {error}')
+    return checked, tuple(refused)
 
 
 def build_engine(settings: Settings) -> Engine:

@@ -88,6 +88,10 @@ class ObjectRegistry:
         """Take over what the tracker believes of an object on a new frame."""
         self._objects[object_id] = _seen(self._objects[object_id], estimate, frame)
 
+    def relabel(self, object_id: str, label: str) -> None:
+        """Change the word that people see."""
+        self._objects[object_id] = replace(self._objects[object_id], label=label)
+
     def set_window_frames(self, object_id: str, count: int) -> None:
         """Note how many frames a question about this object would rest on."""
         self._objects[object_id] = replace(self._objects[object_id], window_frames=count)

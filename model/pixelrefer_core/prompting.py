@@ -13,7 +13,7 @@ from .errors import (
     PromptNotFiniteError,
     PromptOutsideImageError,
 )
-from .types import Prompt
+from .types import Detection, Prompt
 
 
 def checked_prompt(prompt: Prompt, *, height: int, width: int) -> Prompt:
@@ -34,6 +34,16 @@ def checked_prompt(prompt: Prompt, *, height: int, width: int) -> Prompt:
     if prompt.box_xyxy is not None:
         prompt = replace(prompt, box_xyxy=_clipped_box(prompt.box_xyxy, height, width))
     return prompt
+
+
+def checked_detection(detection: Detection, *, height: int, width: int) -> Detection:
+    """Return the detection with its box clipped to the image. Raises as :func:`checked_prompt` does."""
+    prompt = detection.prompt
+    if prompt.object_id or prompt.points is not None:
+        raise InvalidPromptError('a detection is a box or a mask, without points and without an object_id')
+    if not 0 <= detection.score <= 1:
+        raise InvalidPromptError(f'the score of a detection must lie in [0, 1], got {detection.score}')
+    return replace(detection, prompt=checked_prompt(prompt, height=height, width=width))
 
 
 def _check_mask(mask: np.ndarray, height: int, width: int) -> None:

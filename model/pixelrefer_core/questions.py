@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import replace
 
 from .errors import InvalidQuestionError, InvalidRequestError, QuestionTooLongError
-from .types import Query, QueryKind
+from .settings import Settings
+from .types import GenerationOptions, Query, QueryKind
 
 REGION = '<region>'
+TEMPERATURE_MAX = 2.0
+STOP_STRINGS, STOP_CHARS = 8, 64
 _STANDARD = {
     QueryKind.CAPTION: 'Please describe in detail {objects} in the {medium}.',
     QueryKind.PREDICTION: 'What will happen next?',
@@ -60,6 +64,25 @@ def compose(query: Query, question: str, *, count: int, is_video: bool) -> tuple
     if query.horizon_s > 0:
         asked += f' Consider the next {query.horizon_s:g} seconds.'
     return question, f'{_introduction(count, medium)}\n{asked}'
+
+
+def checked_options(query: Query, settings: Settings) -> GenerationOptions:
+    """Return the options of a query with the configured default filled in. Raises :class:`InvalidRequestError`."""
+    options, limit = query.options, settings.limits.new_tokens
+    start, end = query.window.start_ns, query.window.end_ns
+    if start is not None and end is not None and start > end:
+        raise InvalidRequestError('the window ends before it starts')
+    if not 0 <= options.temperature <= TEMPERATURE_MAX:
+        raise InvalidRequestError(
+            f'temperature must lie in [0, {TEMPERATURE_MAX:g}], got {options.temperature}'
+        )
+    if not 0 < options.top_p <= 1:
+        raise InvalidRequestError(f'top_p must lie in (0, 1], got {options.top_p}')
+    if len(options.stop) > STOP_STRINGS or any(len(text) > STOP_CHARS for text in options.stop):
+        raise InvalidRequestError(f'at most {STOP_STRINGS} stop strings of {STOP_CHARS} characters are taken')
+    if options.max_new_tokens > limit:
+        raise InvalidRequestError(f'max_new_tokens is {options.max_new_tokens}; limits.new_tokens is {limit}')
+    return replace(options, max_new_tokens=options.max_new_tokens or settings.generation.max_new_tokens)
 
 
 def plain_text(text: str) -> str:

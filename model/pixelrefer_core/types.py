@@ -64,6 +64,32 @@ class Prompt:
     mask: MaskArray | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What a detector saw on one image: a box or a mask with its class, and a confidence ``score`` in [0, 1].
+
+    The prompt carries no ``object_id`` and no points.
+    """
+
+    prompt: Prompt
+    score: float = 1.0
+
+
+@dataclass(frozen=True)
+class DetectionReport:
+    """What became of the detections of one image: ids of the objects that were started, prompted anew and removed.
+
+    ``waiting``: what is not confirmed yet, or has no room. ``refused``: what was wrong with detections that were
+    skipped, a sentence each.
+    """
+
+    started: tuple[str, ...] = ()
+    refreshed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    waiting: int = 0
+    refused: tuple[str, ...] = ()
+
+
 class ObjectState(IntEnum):
     """Health of a track; the numbers are those of ``msg/TrackedObject.msg``."""
 

@@ -18,6 +18,7 @@ FLOORS = (
     # pure functions and values, files, pictures
     {
         'accounting',
+        'association',
         'byte_text',
         'clip',
         'clip_objects',
@@ -66,9 +67,11 @@ FLOORS = (
     {
         'benchmark',
         'checkpoint',
+        'detections',
         'object_memory',
         'object_registry',
         'official_query',
+        'past_regions',
         'pixelrefer',
         'recent_frames',
         'reference_pipeline',

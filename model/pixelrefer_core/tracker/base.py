@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from ..settings import TrackerSettings
 from ..types import Frame, MaskArray, MaskEstimate, Prompt
 
 
@@ -12,6 +13,8 @@ class Tracker(Protocol):
     """Follows objects through a stream of frames of one size. Used from one thread only."""
 
     name: str
+    # The live ones among them may change between two frames.
+    settings: TrackerSettings
 
     def add(self, prompts: Sequence[Prompt], frames: Sequence[Frame]) -> Mapping[str, MaskEstimate]:
         """Start objects as prompted on ``frames[0]`` and bring them up to ``frames[-1]``.
