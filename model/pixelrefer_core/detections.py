@@ -22,8 +22,9 @@ from .types import Detection, ObjectState, Prompt
 DUPLICATE_OVERLAP = 0.7
 # So many of an image are looked at, the most confident ones.
 MOST_DETECTIONS = 100
-# How fast earlier opinions on the class of an object fade, a detection.
-VOTE_DECAY = 0.9
+# How fast earlier opinions on the class of an object fade, a detection; and how many times as much must speak for a
+# new class as for the old one.
+VOTE_DECAY, VOTE_MAJORITY = 0.9, 2.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ class Detections:
             votes[label] *= VOTE_DECAY
         votes[detection.label] = votes.get(detection.label, 0.0) + detection.score
         label = max(votes, key=votes.__getitem__)
-        return [(item.object_id, label)] if votes[label] > votes.get(item.label, 0.0) else []
+        wins = votes[label] > VOTE_MAJORITY * votes.get(item.label, 0.0)
+        return [(item.object_id, label)] if wins and label != item.label else []
 
     def _follow(
         self, rest: Sequence[tuple[Seen, Prompt]], stamp_ns: int, settings: DetectionSettings
