@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .errors import ModelError
+from .geometry import PATCH
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,15 @@ _VISION_KEYS = {
     'num_heads': 'num_attention_heads',
     'layer_norm_eps': 'layer_norm_eps',
 }
+# Names of ObjectRules in config.json. Official files have the first; the others are for models smaller than
+# the published ones, and are written only where they differ from those.
+_RULE_KEYS = {
+    'num_tokens': 'mask_num',
+    'padding_px': 'object_padding_px',
+    'global_px': 'global_view_px',
+    'local_px': 'local_view_px',
+    'large_object_cells': 'large_object_cells',
+}
 
 
 def parse_language(raw: Mapping[str, Any]) -> LanguageConfig:
@@ -202,16 +212,24 @@ def parse_config(raw: Mapping[str, Any], vision: VisionConfig) -> ModelConfig:
         raise ModelError('rope_scaling and use_sliding_window of config.json are not supported')
     if raw.get('mm_projector_type', 'mlp2x_gelu') != 'mlp2x_gelu':
         raise ModelError(f'mm_projector_type {raw["mm_projector_type"]!r} is not supported, only mlp2x_gelu')
-    rules = VARIANTS[kind]
     merge = int(raw.get('spatial_merge_size', 2))
     return ModelConfig(
         vision=vision,
         language=parse_language(raw),
-        rules=replace(rules, num_tokens=int(raw.get('mask_num', rules.num_tokens))),
+        rules=_parse_rules(raw, VARIANTS[kind]),
         max_length=int(raw.get('mm_max_length', 9477 // merge**2)),
         spatial_merge=merge,
         extra=dict(raw),
     )
+
+
+def _parse_rules(raw: Mapping[str, Any], published: ObjectRules) -> ObjectRules:
+    values: dict[str, Any] = {name: int(raw[key]) for name, key in _RULE_KEYS.items() if key in raw}
+    rules = replace(published, **values)
+    for side in (rules.global_px, rules.local_px):
+        if side <= 0 or side % PATCH:
+            raise ModelError(f'a view of {side} px in config.json is no multiple of {PATCH} px, one patch')
+    return rules
 
 
 def _pick(raw: Mapping[str, Any], names: Mapping[str, str], source: str) -> dict[str, Any]:
@@ -224,8 +242,11 @@ def _pick(raw: Mapping[str, Any], names: Mapping[str, str], source: str) -> dict
 def to_official(config: ModelConfig, dtype: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Return config.json of the model, config.json of its vision tower, and preprocessor_config.json."""
     language, vision = asdict(config.language), asdict(config.vision)
+    published = VARIANTS[config.rules.model_type]
+    rules = {key: (getattr(config.rules, name), getattr(published, name)) for name, key in _RULE_KEYS.items()}
     model = {
-        **config.extra,
+        **{key: value for key, value in config.extra.items() if key not in rules},
+        **{key: value for key, (value, usual) in rules.items() if value != usual},
         **{key: language[name] for name, key in _LANGUAGE_KEYS.items()},
         'model_type': config.rules.model_type,
         'hidden_act': 'silu',

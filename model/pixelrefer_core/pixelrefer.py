@@ -230,7 +230,7 @@ class PixelRefer(nn.Module):
     ) -> PromptEmbedding:
         """Return what the language model reads when it is asked ``instruction``; raises like :meth:`generate`."""
         check_text(instruction, self._control_tokens)
-        content = fill_regions(instruction, self._region_slots(objects))
+        content = fill_regions(instruction, self.region_slots(objects))
         if scene is not None:
             content = scene_slot([len(frame) for frame in scene.frames], scene.times_s) + content.strip()
         ids = self.token_ids(chat(content))
@@ -250,7 +250,8 @@ class PixelRefer(nn.Module):
         room = self.config.language.max_position_embeddings - max(len(prompt.keys) for prompt in prompts)
         return replace(options, max_new_tokens=min(options.max_new_tokens, room))
 
-    def _region_slots(self, objects: Sequence[Sequence[ObjectTokens]]) -> list[str]:
+    def region_slots(self, objects: Sequence[Sequence[ObjectTokens]]) -> list[str]:
+        """Return what stands for each object in a rendered prompt; raises :class:`WindowEmptyError`."""
         for number, views in enumerate(objects, start=1):
             if not views:
                 raise WindowEmptyError(f'object {number} of the question has no frame to look at')

@@ -21,6 +21,7 @@ VERBS = {
     'flops': "count operations and memory, the paper's way and ours",
     'bench': 'measure stages of a question, beside the official way of asking it',
     'eval': 'score answers on the simulated tabletop and on public benchmarks',
+    'train': 'train a model by a recipe, from scratch or on your own data',
     'fetch': 'bring a model into the local hub cache, over the network',
 }
 

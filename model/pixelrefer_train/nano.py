@@ -1,0 +1,78 @@
+"""PixelRefer-Lite-nano: the architecture of PixelRefer-Lite at a few million parameters, and how it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from pixelrefer_core.decoding import DecodingRules
+from pixelrefer_core.model_config import OBJECT_ONLY, LanguageConfig, ModelConfig, VisionConfig
+from pixelrefer_core.pixelrefer import Identity, PixelRefer
+from pixelrefer_core.projector import Projector
+from pixelrefer_core.weights import fill_random
+
+NAME = 'PixelRefer-Lite-nano'
+# Spread of the embedding table; everything that enters the language model begins on this scale.
+EMBEDDING_STD = 0.02
+# Positions lie in [0, 1]; beside features of spread 1 they must be told apart at a few hundredths.
+POSITION_STD = 4.0
+# Spread of GELU(x) for a normal x, mean included.
+_GELU_RMS = 0.65
+
+
+def nano_config(vocab_size: int) -> ModelConfig:
+    """Return the sizes of PixelRefer-Lite-nano: smaller views and fewer tokens, for pictures of a tabletop."""
+    return ModelConfig(
+        vision=VisionConfig(hidden_size=128, intermediate_size=512, num_layers=4, num_heads=4),
+        language=LanguageConfig(
+            vocab_size=vocab_size,
+            hidden_size=192,
+            intermediate_size=512,
+            num_layers=4,
+            num_heads=6,
+            num_kv_heads=2,
+            max_position_embeddings=2048,
+        ),
+        rules=replace(
+            OBJECT_ONLY, num_tokens=8, padding_px=14, global_px=168, local_px=112, large_object_cells=24
+        ),
+    )
+
+
+def new_model(
+    config: ModelConfig, tokenizer: PreTrainedTokenizerBase, *, seed: int, device: torch.device, name: str
+) -> PixelRefer:
+    """Build a model that can be trained from scratch, float32, the same for the same ``seed``."""
+    rules = DecodingRules.parse({}, tokenizer.eos_token_id)
+    with torch.device('meta'):
+        model = PixelRefer(config, tokenizer, rules, identity=Identity(name))
+    fill_random(model, device, torch.float32, seed)
+    with torch.no_grad():
+        _scale(model, torch.Generator(device).manual_seed(seed))
+    return model
+
+
+def _scale(model: PixelRefer, generator: torch.Generator) -> None:
+    """Bring signals to the scale at which the parts learn from each other from the first step on."""
+
+    def normal(weight: torch.Tensor, std: float) -> None:
+        weight.normal_(0.0, std, generator=generator)
+
+    for parameter in model.language_model.parameters():
+        if parameter.dim() > 1:
+            normal(parameter, EMBEDDING_STD)
+    position = model.visual_model.object_tokenizer.pos_linear
+    normal(position.weight, POSITION_STD)
+    position.bias.copy_(-0.5 * position.weight.sum(dim=1))  # the middle of the picture adds nothing
+    for projector in (model.visual_model.object_projector, model.visual_model.scene_projector):
+        _scale_projector(projector, normal)
+
+
+def _scale_projector(projector: Projector, normal: Callable[[torch.Tensor, float], None]) -> None:
+    last = projector[-1]
+    assert isinstance(last, nn.Linear)
+    normal(last.weight, EMBEDDING_STD / (_GELU_RMS * last.in_features**0.5))
