@@ -15,6 +15,7 @@ import numpy.typing as npt
 from .catalogue import CATEGORIES
 from .layout import Layout, Placed, Rng
 from .record import RATE_HZ, WINDOW_ENDS
+from .stage import ROD_RADIUS_M
 
 Point = npt.NDArray[np.float64]
 GRAVITY = 9.81
@@ -204,7 +205,8 @@ def _pushing(action: Push, placed: Placed, time_s: float) -> Point | None:
     run = 0.5 * action.speed * stroke**2 / _STROKE_S
     behind = placed.radius_m + 0.022
     away = np.array(action.direction) * (run - behind)
-    height = min(0.5 * placed.height_m, 0.03)
+    # Low enough to touch with its side, not with its round end.
+    height = min(max(0.4 * placed.height_m, ROD_RADIUS_M + 0.001), 0.03)
     lift = 0.8 * max(-since, since - _STROKE_S, 0.0)
     return np.array([placed.x + away[0], placed.y + away[1], height + lift])
 

@@ -23,7 +23,7 @@ from pixelrefer_train.mask_coding import encode_rle
 from .actions import Action, draw_actions
 from .events import list_events
 from .layout import Layout, draw_layout
-from .photography import Photograph, Photographer, camera_of, choose_opengl
+from .photography import Photograph, Photographer, camera_of
 from .record import (
     FRAMES,
     GENERATOR_VERSION,
@@ -73,7 +73,6 @@ def make_clip(seed: int, split: Split, folder: Path) -> ClipRecord:
 def _film(
     seed: int, split: str, layout: Layout, actions: tuple[Action, ...], folder: Path, *, still: bool
 ) -> ClipRecord:
-    choose_opengl()
     model = build_model(layout, width=WIDTH, height=HEIGHT)
     simulation = Simulation(model, layout, actions)
     names = [placed.item.name for placed in layout.objects]

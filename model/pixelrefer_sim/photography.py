@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,13 +28,6 @@ class Photograph:
     whole_px: tuple[int, ...]
 
 
-def choose_opengl() -> None:
-    """Let MuJoCo render without a screen: EGL unless ``MUJOCO_GL`` says otherwise. Call before importing it."""
-    if sys.platform == 'linux':
-        os.environ.setdefault('MUJOCO_GL', 'egl')
-        os.environ.setdefault('EGL_LOG_LEVEL', 'fatal')
-
-
 def camera_of(model: Any, data: Any) -> Camera:
     """Return the camera as its messages describe it: x right, y down, z forward."""
     name = model.camera('robot').id
@@ -52,7 +43,7 @@ class Photographer:
     """Renders one model without a screen; use it in a ``with`` statement."""
 
     def __init__(self, model: Any, names: Sequence[str]) -> None:
-        """Raise what MuJoCo raises when there is no OpenGL; see :func:`choose_opengl`."""
+        """Raise what MuJoCo raises when there is no OpenGL; see :mod:`.opengl`."""
         import mujoco
 
         self._model = model

@@ -108,9 +108,9 @@ class Camera:
 class ClipRecord:
     """All of it.
 
-    ``poses``: [instant][object] = x y z, quaternion w x y z. ``visible_px``: [frame][object] pixels seen.
-    ``whole_px``: [frame][object] pixels if nothing stood in front. ``masks``: [frame][object], compressed
-    COCO RLE counts of (HEIGHT, WIDTH), '' = nothing seen. ``actions``: what was staged, for balance only.
+    ``poses``: [instant][object] = x y z of its centre of mass, quaternion w x y z. ``visible_px``: [frame][object]
+    pixels seen. ``whole_px``: [frame][object] pixels if nothing stood in front. ``masks``: [frame][object],
+    compressed COCO RLE counts of (HEIGHT, WIDTH), '' = nothing seen. ``actions``: what was staged, for balance.
     """
 
     version: int

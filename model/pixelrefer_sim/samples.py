@@ -5,7 +5,6 @@ A recipe names it ``simulated``; its options are the parameters of :func:`open_s
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from pixelrefer_train.mask_coding import decode_mask
 from pixelrefer_train.samples import Sample, Turn
 
 from .disturb import Look, Rng, disturb_mask
-from .questions.balance import AnswerCounts
+from .questions.balance import Chooser
 from .questions.make import MOST_OBJECTS, facts_about, question_about
 from .questions.question import Fact, Form, Kind, Manner, SimQuestion
 from .questions.view import View, still, windows
@@ -31,8 +30,8 @@ FOUNDATIONAL: tuple[Kind, ...] = ('category', 'colour', 'size', 'position', 'phr
 _FORM_SHARES: dict[Form, float] = {'open': 0.45, 'yes_no': 0.3, 'choice': 0.25}
 # An object is marked in a window when it is seen on so many frames.
 MINIMUM_FRAMES = 3
-_LIVELY_WEIGHT = 12.0
-_COUNTED_CLIPS = 400
+_LIVELY_WEIGHT = 20.0
+_SURVEYED_CLIPS = 600
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Drawing:
     """
 
     kinds: tuple[Kind, ...] = ()
-    questions: int = 12
+    questions: int = 16
     stills: float = 0.2
     exact_masks: float = 0.4
     plain_pictures: float = 0.3
@@ -55,7 +54,7 @@ def open_source(
     clips: str | Sequence[str],
     *,
     stage: int = 2,
-    questions: int = 12,
+    questions: int = 16,
     exact_masks: float = 0.4,
     plain_pictures: float = 0.3,
     limit: int = 0,
@@ -90,7 +89,8 @@ class ClipSource:
 
     def __init__(self, clips: Sequence[Path], drawing: Drawing, seed: int = 0) -> None:
         self._clips, self._drawing, self._seed = list(clips), drawing, seed
-        self._counts = AnswerCounts(self._survey())
+        self._chooser = Chooser(drawing.questions)
+        self._chooser.fit(list(self._survey()), np.random.default_rng(seed))
 
     def __len__(self) -> int:
         """Return the number of clips."""
@@ -116,7 +116,7 @@ class ClipSource:
         # Most views allow many questions; in the rare one that allows none, another is drawn.
         while True:
             view, marked = draw_view(record, rng, stills=self._drawing.stills)
-            chosen = self._choose(list(self._facts(view, marked)), rng)
+            chosen = self._chooser.choose(list(self._facts(view, marked)), rng)
             if chosen:
                 break
         forms = [_draw_form(fact, rng) for fact in chosen]
@@ -129,26 +129,17 @@ class ClipSource:
             ],
         )
 
-    def _choose(self, facts: list[Fact], rng: Rng) -> list[Fact]:
-        """Choose facts so that answers are even, and kinds as even as the view allows; in random order."""
-        kept = [fact for fact in facts if rng.random() < self._counts.share(fact)] or facts[:1]
-        shuffled = [kept[place] for place in rng.permutation(len(kept))]
-        rank: dict[str, itertools.count[int]] = {}
-        turns = [next(rank.setdefault(fact.topic.kind, itertools.count())) for fact in shuffled]
-        first = sorted(range(len(shuffled)), key=turns.__getitem__)[: self._drawing.questions]
-        return [shuffled[place] for place in rng.permutation(first)]
-
     def _facts(self, view: View, marked: tuple[str, ...]) -> Iterator[Fact]:
         kinds = self._drawing.kinds
         return (fact for fact in facts_about(view, marked) if not kinds or fact.topic.kind in kinds)
 
-    def _survey(self) -> Iterator[Fact]:
+    def _survey(self) -> Iterator[list[Fact]]:
         rng = np.random.default_rng(self._seed)
-        step = max(len(self._clips) // _COUNTED_CLIPS, 1)
+        step = max(len(self._clips) // _SURVEYED_CLIPS, 1)
         for folder in self._clips[::step]:
             record = load_record(folder)
             for _ in range(2):
-                yield from self._facts(*draw_view(record, rng, stills=self._drawing.stills))
+                yield list(self._facts(*draw_view(record, rng, stills=self._drawing.stills)))
 
     def _masks(self, view: View, name: str, rng: Rng) -> tuple[tuple[int, MaskArray], ...]:
         exact = rng.random() < self._drawing.exact_masks

@@ -20,6 +20,8 @@ _SETTLE_STEPS = 60
 # How an outcome is tried: with so much of the speed that objects have.
 _SPEEDS = (1.0, 0.88, 1.12)
 _FALL_M = -0.03
+# The rod never goes so far in one step.
+_LEAP_M = 0.05
 _STILL_M_S = 0.02
 Poses = npt.NDArray[np.float64]
 
@@ -49,9 +51,11 @@ class Simulation:
         self._bodies = [model.body(name).id for name in self._names]
         self._joints = [int(model.body_jntadr[body]) for body in self._bodies]
         self._of_geom = {g: i for i, b in enumerate(self._bodies) for g in _geoms(model, b)}
-        self._rods = [model.body(f'rod{number}').mocapid[0] for number in range(RODS)]
+        self._rods = [model.joint(f'rod{number}x').id for number in range(RODS)]
         self._rod_geoms = {g for n in range(RODS) for g in _geoms(model, model.body(f'rod{n}').id)}
         self._screen = model.body('screen').mocapid[0]
+        self._time = -1.0  # before any action
+        self._move_props()
         self._time = 0.0
         for _ in range(_SETTLE_STEPS):
             mujoco.mj_step(model, self.data)
@@ -59,8 +63,8 @@ class Simulation:
         mujoco.mj_forward(model, self.data)
 
     def poses(self) -> Poses:
-        """Return x y z and quaternion of every object, (n, 7)."""
-        return np.concatenate([self.data.xpos[self._bodies], self.data.xquat[self._bodies]], axis=1)
+        """Return the centre of mass and the quaternion of every object, (n, 7)."""
+        return np.concatenate([self.data.xipos[self._bodies], self.data.xquat[self._bodies]], axis=1)
 
     def advance(self) -> Iterator[tuple[float, set[tuple[int, int]], set[int]]]:
         """Step to the next instant; yields (time, pairs of objects in touch, objects that a rod touches)."""
@@ -87,23 +91,33 @@ class Simulation:
     def _move_props(self) -> None:
         parked = np.array(PARKED_M)
         rods, screen = iter(self._rods), parked
-        for mocap in self._rods:
-            self.data.mocap_pos[mocap] = parked
         for action in self._actions:
             index = self._names.index(action.subject)
-            centre = self.data.xpos[self._bodies[index]]
             placed = self._layout.objects[index]
             if isinstance(action, Screen):
-                middle = centre + np.array([0.0, 0.0, placed.height_m / 2])
+                middle = self.data.xipos[self._bodies[index]]
                 place = screen_place(action, middle, self._layout.eye, self._time)
                 screen = parked if place is None else place
                 continue
-            top = centre + np.array([0.0, 0.0, placed.height_m])
+            top = self.data.xpos[self._bodies[index]] + np.array([0.0, 0.0, placed.height_m])
             place = rod_place(action, placed, self._time, top)
-            mocap = next(rods)
-            if place is not None:
-                self.data.mocap_pos[mocap] = place
+            self._drive(next(rods), place)
+        for rod in rods:
+            self._drive(rod, None)
         self.data.mocap_pos[self._screen] = screen
+
+    def _drive(self, rod: int, place: npt.NDArray[np.float64] | None) -> None:
+        """Give a rod the speed that takes it to ``place`` within this step; None = away."""
+        start, speed = (
+            slice(int(adr[rod]), int(adr[rod]) + 3) for adr in (self.model.jnt_qposadr, self.model.jnt_dofadr)
+        )
+        target = np.zeros(3) if place is None else place - PARKED_M  # joints count from there
+        way = target - self.data.qpos[start]
+        if np.linalg.norm(way) > _LEAP_M:
+            # It comes or goes, out of sight.
+            self.data.qpos[start] += way
+            way = np.zeros(3)
+        self.data.qvel[speed] = way / TIMESTEP_S
 
     def _hold(self) -> None:
         """Keep what a rod carries where the rod has it."""
@@ -145,7 +159,7 @@ class Simulation:
         return Window(end, False, outcomes)
 
     def _down(self) -> npt.NDArray[np.bool_]:
-        return np.asarray(self.data.xpos[self._bodies, 2] < _FALL_M)
+        return np.asarray(self.data.xipos[self._bodies, 2] < _FALL_M)
 
     def _outcomes(self) -> list[tuple[Any, str, bool, bool]]:
         """Run on for ``FUTURE_S``; for each object (first, other, falls, hits)."""

@@ -13,6 +13,7 @@ from pixelrefer_core.types import ImageArray
 
 from .bodies import BODIES, WHITE_SOLIDS, Solid, mesh_files
 from .layout import Layout, Placed
+from .opengl import choose_opengl
 from .textures import mottled, noise, wood
 
 FLOOR_M = -0.74
@@ -27,12 +28,15 @@ _DENSITY = 400.0  # kg/m3
 _ROLLING_M = 0.0012
 _TEXTURE_PX = 256
 
+_AXES = (('x', (1, 0, 0)), ('y', (0, 1, 0)), ('z', (0, 0, 1)))
+
 # Bits of MuJoCo's contype: who may touch whom.
 _THINGS, _PROPS = 1, 2
 
 
 def build_model(layout: Layout, *, width: int, height: int) -> Any:
     """Return the compiled ``mujoco.MjModel``. Raises :class:`ImportError` without MuJoCo."""
+    choose_opengl()
     import mujoco
 
     texture = cv2.imencode('.png', cv2.cvtColor(table_texture(layout), cv2.COLOR_RGB2BGR))[1]
@@ -80,7 +84,12 @@ def _scene(layout: Layout, width: int, height: int) -> str:
         for name, scale in meshes
     )
     rods = ''.join(
-        f'<body name="rod{number}" mocap="true" pos="{_text(PARKED_M)}">'
+        # Driven by speed rather than by place: physics feels how fast it comes.
+        f'<body name="rod{number}" pos="{_text(PARKED_M)}" gravcomp="1">'
+        + ''.join(
+            f'<joint name="rod{number}{axis}" type="slide" axis="{_text(way)}"/>' for axis, way in _AXES
+        )
+        + f'<inertial pos="0 0 0" mass="20" diaginertia="1 1 1"/>'
         f'<geom type="capsule" size="{ROD_RADIUS_M} {ROD_LENGTH_M / 2}" pos="0 0 {ROD_LENGTH_M / 2}" '
         f'rgba="0.45 0.47 0.5 1" friction="0.02 0.001 0.0001" contype="{_PROPS}" conaffinity="{_THINGS}"/>'
         f'<geom type="cylinder" size="0.02 0.015" pos="0 0 0.11" rgba="0.2 0.2 0.22 1" '
