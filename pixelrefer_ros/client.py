@@ -74,9 +74,13 @@ def make_prompt(
     points: Sequence[Sequence[float]] = (),
     point_labels: Sequence[bool] = (),
     mask: np.ndarray | None = None,
+    score: float = 0.0,
 ) -> ObjectPrompt:
-    """Make a prompt. ``box``: x, y, width, height, pixels; ``points``: x, y; ``mask``: (H, W), non-zero = object."""
-    prompt = ObjectPrompt(object_id=object_id, label=label, point_labels=list(point_labels))
+    """Make a prompt. ``box``: x, y, width, height, pixels; ``points``: x, y; ``mask``: (H, W), non-zero = object.
+
+    ``score``: of a detector, 0 = not said.
+    """
+    prompt = ObjectPrompt(object_id=object_id, label=label, point_labels=list(point_labels), score=score)
     if box is not None:
         prompt.kind |= ObjectPrompt.KIND_BOX
         x, y, width, height = (int(value) for value in box)

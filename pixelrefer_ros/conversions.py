@@ -20,6 +20,7 @@ from pixelrefer_core.types import (
     NANOSECONDS,
     Answer,
     BoxXYXY,
+    Detection,
     Frame,
     GenerationOptions,
     MaskArray,
@@ -124,6 +125,16 @@ def to_prompt(message: ObjectPrompt) -> Prompt:
         point_labels=labels if has_points else None,
         mask=to_mask(message.mask) if kind == ObjectPrompt.KIND_MASK else None,
     )
+
+
+def is_detection(message: ObjectPrompt) -> bool:
+    """Whether a prompt of the topic is what a detector saw, rather than somebody's word: see ObjectPromptArray."""
+    return not message.object_id and message.kind in (ObjectPrompt.KIND_BOX, ObjectPrompt.KIND_MASK)
+
+
+def to_detection(message: ObjectPrompt) -> Detection:
+    """Read a detection; a score of zero was not said. Raises as :func:`to_prompt` does."""
+    return Detection(to_prompt(message), message.score or 1.0)
 
 
 def to_mask(message: Image) -> MaskArray:

@@ -98,7 +98,7 @@ class PixelReferNode(LifecycleNodeMixin, Node):
         )
         self.create_service(SetBool, '~/enable', self._on_enable, callback_group=group)
         topics: tuple[tuple[type, str, Any], ...] = (
-            (ObjectPromptArray, 'object_prompts', self._requests.add),
+            (ObjectPromptArray, 'object_prompts', self._requests.prompt),
             (String, 'question', self._on_question),
             (PointStamped, 'clicked_pixel', self._on_clicked_pixel),
         )

@@ -11,17 +11,19 @@ from typing import Any, TypeVar
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
+from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from pixelrefer_core.engine import Engine
 from pixelrefer_core.errors import (
     CanceledError,
+    InvalidPromptError,
     InvalidRequestError,
     PixelReferError,
     RequestTimeoutError,
 )
 from pixelrefer_core.settings import Settings
-from pixelrefer_core.types import Answer, FinishReason, ModelInfo, Query, QueryKind
+from pixelrefer_core.types import Answer, DetectionReport, FinishReason, ModelInfo, Query, QueryKind
 from pixelrefer_core.worker import Worker
 from pixelrefer_ros import conversions
 from pixelrefer_ros.futures import awaitable
@@ -75,6 +77,19 @@ class Requests:
             node.create_service(kind, name, partial(self._serve, handler), callback_group=group)
         node.create_service(Trigger, '~/reset', self._reset, callback_group=group)
 
+    async def prompt(self, message: ObjectPromptArray) -> None:
+        """Add the named objects of a topic and take its detections; what is wrong with them goes to the log.
+
+        An array without prompts is a detector's that saw nothing.
+        """
+        detections = [item for item in message.prompts if conversions.is_detection(item)]
+        message.prompts = [item for item in message.prompts if not conversions.is_detection(item)]
+        if detections or not message.prompts:
+            response = await self._serve(self._detect, (message.header, detections), AddObjects.Response())
+            self._warn('object_prompts', response)
+        if message.prompts:
+            await self.add(message)
+
     async def add(self, message: ObjectPromptArray) -> None:
         """Add the objects of a topic; what is wrong with them goes to the log."""
         request = AddObjects.Request(
@@ -120,7 +135,9 @@ class Requests:
         return await awaitable(work, executor)
 
     async def _add_objects(self, request: AddObjects.Request, response: AddObjects.Response) -> None:
-        prompts = [_read_prompt(index, prompt) for index, prompt in enumerate(request.prompts)]
+        prompts = [
+            _read(index, prompt, conversions.to_prompt) for index, prompt in enumerate(request.prompts)
+        ]
         stamp_ns = conversions.to_ns(request.header.stamp)
 
         def add(engine: Engine) -> tuple[tuple[str, ...], Any]:
@@ -131,6 +148,24 @@ class Requests:
             self._worker().call(add, patience_s=PROMPT_PATIENCE_S if stamp_ns else 0.0)
         )
         response.object_ids = list(added)
+
+    async def _detect(
+        self, request: tuple[Header, list[ObjectPrompt]], response: AddObjects.Response
+    ) -> None:
+        header, messages = request
+        detections = [
+            _read(index, message, conversions.to_detection) for index, message in enumerate(messages)
+        ]
+        stamp_ns = conversions.to_ns(header.stamp)
+        report: DetectionReport = await self._device(
+            self._worker().call(
+                lambda engine: engine.detect(detections, stamp_ns=stamp_ns),
+                patience_s=PROMPT_PATIENCE_S if stamp_ns else 0.0,
+            )
+        )
+        response.object_ids = list(report.started)
+        if report.refused:
+            raise InvalidPromptError('; '.join(report.refused))
 
     async def _remove_objects(self, request: RemoveObjects.Request, response: RemoveObjects.Response) -> None:
         removed = await self._device(
@@ -218,9 +253,9 @@ class Requests:
         return response
 
 
-def _read_prompt(index: int, message: ObjectPrompt) -> Any:
+def _read(index: int, message: ObjectPrompt, convert: Callable[[ObjectPrompt], Result]) -> Result:
     try:
-        return conversions.to_prompt(message)
+        return convert(message)
     except PixelReferError as error:
         raise type(error)(f'prompt {index}: {error}') from error
 

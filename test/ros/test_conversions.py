@@ -126,6 +126,30 @@ def test_fields_of_other_kinds_are_ignored():
     assert prompt.point_labels is None
 
 
+@pytest.mark.parametrize(
+    ('prompt', 'expected'),
+    [
+        (ObjectPrompt(kind=ObjectPrompt.KIND_BOX), True),
+        (ObjectPrompt(kind=ObjectPrompt.KIND_MASK, label='cup'), True),
+        (ObjectPrompt(kind=ObjectPrompt.KIND_BOX, object_id='cup'), False),
+        (ObjectPrompt(kind=ObjectPrompt.KIND_POINTS), False),
+        (ObjectPrompt(kind=ObjectPrompt.KIND_BOX | ObjectPrompt.KIND_POINTS), False),
+        (ObjectPrompt(kind=ObjectPrompt.KIND_TEXT), False),
+    ],
+)
+def test_only_nameless_boxes_and_masks_are_detections(prompt, expected):
+    assert conversions.is_detection(prompt) is expected
+
+
+def test_a_detection_carries_class_and_confidence_and_one_that_was_not_said_is_full():
+    box = RegionOfInterest(x_offset=3, y_offset=4, width=5, height=6)
+    message = ObjectPrompt(kind=ObjectPrompt.KIND_BOX, label='cup', box=box, score=0.25)
+    read = conversions.to_detection(message)
+    assert (read.prompt.label, read.prompt.box_xyxy, read.score) == ('cup', (3, 4, 8, 10), 0.25)
+    message.score = 0.0
+    assert conversions.to_detection(message).score == 1.0
+
+
 def test_a_mask_prompt_is_true_where_it_is_not_zero():
     mask = np.array([[0, 1], [255, 0]], np.uint8)
     message = ObjectPrompt(kind=4, mask=conversions.to_image(mask, Header(), 'mono8'))

@@ -306,6 +306,26 @@ def test_a_click_and_a_detector_start_tracking(graph, camera, cup, call):
     wait_for(lambda: len(call(GetObjects, 'get_objects').objects.objects) == 3)
 
 
+def test_what_a_detector_keeps_seeing_becomes_one_object(graph, camera, call):
+    detector = graph.node('hand').create_publisher(ObjectPromptArray, 'object_prompts', 10)
+    wait_for(detector.get_subscription_count)
+
+    call(RemoveObjects, 'remove_objects')
+
+    def objects():
+        camera.shoot()
+        detector.publish(
+            ObjectPromptArray(prompts=[make_prompt(label='plate', box=(5, 5, 30, 30), score=0.9)])
+        )
+        return call(GetObjects, 'get_objects').objects.objects
+
+    wait_for(objects)
+    for _ in range(5):
+        found = objects()
+    detector.publish(ObjectPromptArray())
+    assert [(item.object_id[:4], item.label) for item in found] == [('obj_', 'plate')]
+
+
 # --- errors: each has its own code, and the node goes on (the next test is served)
 
 FAULTS = {
