@@ -14,12 +14,8 @@ from pixelrefer_core.cli.main import main
 from pixelrefer_core.errors import InvalidRequestError
 from pixelrefer_core.types import Frame, GenerationOptions, ObjectView
 from pixelrefer_train.evaluation import suites
-from pixelrefer_train.evaluation.answering import (
-    Answerer,
-    fingerprint,
-    geometry_only,
-    shuffle_masks,
-)
+from pixelrefer_train.evaluation.ablation import geometry_only, shuffle_masks
+from pixelrefer_train.evaluation.answering import Answerer, fingerprint
 from pixelrefer_train.evaluation.item import Answered, Appearance, EvaluationItem, Prediction
 from pixelrefer_train.evaluation.media import Shown
 from pixelrefer_train.evaluation.prediction_file import PredictionFile

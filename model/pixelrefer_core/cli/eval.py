@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ SIM_SAMPLES = 300
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    from pixelrefer_train.evaluation.ablation import ABLATIONS
     from pixelrefer_train.evaluation.suites import SUITES
 
     parser.add_argument('--suite', required=True, choices=SUITES, help='; '.join(_suite_lines(SUITES)))
@@ -57,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--ablate',
         default='',
-        choices=('question-only', 'geometry-only', 'shuffle-masks'),
-        help='take part of what the model sees away, to find short cuts',
+        choices=ABLATIONS,
+        help='; '.join(f'{name}: {text}' for name, text in ABLATIONS.items()),
     )
     parser.add_argument(
         '--predictions', type=Path, metavar='FILE.jsonl', help='keep answers here, and go on from them'
@@ -70,7 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
     """Ask, score, print. Returns the figures."""
-    from pixelrefer_train.evaluation.answering import is_ablated, variant_of
+    from pixelrefer_train.evaluation.ablation import is_ablated
+    from pixelrefer_train.evaluation.answering import variant_of
     from pixelrefer_train.evaluation.suites import SUITES
 
     from ..checkpoint import load_model
@@ -81,10 +83,12 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     model = load_model(options.model, device=options.device, dtype=options.dtype, threads=options.threads)
     if not model.info.trained:
         print(f'{model.info.name}: random weights, the words have no meaning', file=sys.stderr)
-    items = [item for item in make(variant_of(model)) if is_ablated(item, options.ablate)]
-    if not items:
+    items = make(variant_of(model))
+    total = len(items) if isinstance(items, Sized) and not options.ablate else 0
+    asked = (item for item in items if is_ablated(item, options.ablate))
+    answered = _ask(_answerer(model, suite, options), asked, total, options)
+    if not answered:
         raise InvalidRequestError('no question is left to ask')
-    answered = _ask(_answerer(model, suite, options), items, options)
     scores = suite.score(answered, tools)
     failures = [item.prediction.error for item in answered if item.prediction.error]
     print_scores(scores, failures)
@@ -95,7 +99,7 @@ def _suite_lines(suites: Mapping[str, Suite]) -> Iterable[str]:
     return (f'{name}: {suite.help}' for name, suite in suites.items())
 
 
-def _generator(options: argparse.Namespace) -> Any:
+def _generator(options: argparse.Namespace) -> Callable[[str], Iterable[EvaluationItem]]:
     """Return what makes the items for a model's variant; what is missing is said before the model is loaded."""
     from pixelrefer_train.evaluation.suites import SUITES, read_suite, simulator
 
@@ -162,16 +166,17 @@ def _answerer(model: PixelRefer, suite: Suite, options: argparse.Namespace) -> A
     )
 
 
-def _ask(answerer: Answerer, items: Sequence[EvaluationItem], options: argparse.Namespace) -> list[Answered]:
+def _ask(
+    answerer: Answerer, items: Iterable[EvaluationItem], total: int, options: argparse.Namespace
+) -> list[Answered]:
     from pixelrefer_train.evaluation.answering import answer_all
-    from pixelrefer_train.evaluation.item import Answered
 
     file = _prediction_file(answerer, options)
+    done, keep = (file.done, file.keep) if file else ({}, _forget)
     progress, answered = Progress('answered'), []
-    predictions = answer_all(answerer, items, file.done if file else {}, file.keep if file else _forget)
-    for item, prediction in zip(items, predictions, strict=True):
-        answered.append(Answered(item, prediction))
-        progress(len(answered), len(items))
+    for entry in answer_all(answerer, items, done, keep):
+        answered.append(entry)
+        progress(len(answered), total)
     return answered
 
 

@@ -16,18 +16,13 @@ class Progress:
         self._word, self._start, self._said = word, time.monotonic(), time.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
-        """Say it: at every step on a terminal, else now and then."""
+        """Say it: at every step on a terminal, else now and then. ``total`` 0 = nobody knows."""
         now = time.monotonic()
         terminal = sys.stderr.isatty()
         if not terminal and now - self._said < _QUIET_S:
             return
         self._said = now
-        left_s = (now - self._start) / done * (total - done)
-        end = '\n' if not terminal or done == total else ''
-        start = '\r' if terminal else ''
-        print(
-            f'{start}{self._word} {done} of {total}, {left_s:.0f} s left ',
-            end=end,
-            file=sys.stderr,
-            flush=True,
-        )
+        spent_s = now - self._start
+        rest = f'of {total}, {spent_s / done * (total - done):.0f} s left' if total else f'in {spent_s:.0f} s'
+        start, end = ('\r', '\n' if done == total else ' ') if terminal else ('', '\n')
+        print(f'{start}{self._word} {done} {rest}', end=end, file=sys.stderr, flush=True)

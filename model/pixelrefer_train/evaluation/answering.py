@@ -1,26 +1,24 @@
-"""A model answers the items of a benchmark, also with part of what it sees taken away."""
+"""A model answers the items of a benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
-import torch
 
 from pixelrefer_core.errors import PixelReferError
 from pixelrefer_core.pixelrefer import PixelRefer
 from pixelrefer_core.scene import SceneTokens
 from pixelrefer_core.types import Frame, GenerationOptions, ObjectTokens, ObjectView
 
-from .item import EvaluationItem, Prediction
+from .ablation import Objects, geometry_only, shuffle_masks, without_tokens
+from .item import Answered, EvaluationItem, Prediction
 from .media import Shown, load_item
 
-_GREY = 127
 _KEPT_VIEWS = 256
 
-Objects: TypeAlias = tuple[tuple[ObjectTokens, ...], ...]
 ViewKey: TypeAlias = tuple[int, bytes]
 
 
@@ -32,46 +30,6 @@ def variant_of(model: PixelRefer) -> str:
 def fingerprint(model: PixelRefer) -> float:
     """Return a number that changes when any part of a model is trained further: the sum of its first weights."""
     return float(sum(parameter.detach().flatten()[0].double().item() for parameter in model.parameters()))
-
-
-# --- taking away ---
-
-
-def shuffle_masks(shown: Shown) -> Shown:
-    """Give each object the pictures of the next one, the last those of the first."""
-    return replace(shown, objects=shown.objects[1:] + shown.objects[:1])
-
-
-def geometry_only(shown: Shown) -> Shown:
-    """Replace all pictures by grey ones: what remains is where the masks are, how large, and when."""
-    grey: dict[int, Frame] = {}
-
-    def blank(frame: Frame) -> Frame:
-        if id(frame) not in grey:
-            grey[id(frame)] = replace(frame, image=np.full_like(frame.image, _GREY))
-        return grey[id(frame)]
-
-    objects = tuple(tuple(ObjectView(blank(v.frame), v.mask) for v in views) for views in shown.objects)
-    return Shown(objects, tuple(blank(frame) for frame in shown.scene))
-
-
-def without_tokens(objects: Objects) -> Objects:
-    """Replace object tokens by zeros: the question remains, and how many objects there are on which frames."""
-    return tuple(
-        tuple(replace(view, tokens=torch.zeros_like(view.tokens)) for view in views) for views in objects
-    )
-
-
-ABLATIONS = {
-    'question-only': 'object tokens are zeros',
-    'geometry-only': 'pictures are grey',
-    'shuffle-masks': 'each object has the masks of the next; questions about one object are left out',
-}
-
-
-def is_ablated(item: EvaluationItem, ablation: str) -> bool:
-    """Tell whether an ablation changes anything for an item; the others are left out of the run."""
-    return ablation != 'shuffle-masks' or len(item.objects) > 1
 
 
 class Answerer:
@@ -143,11 +101,11 @@ def _key(view: ObjectView) -> ViewKey:
 
 def answer_all(
     answerer: Answerer,
-    items: Sequence[EvaluationItem],
-    done: dict[str, Prediction],
+    items: Iterable[EvaluationItem],
+    done: Mapping[str, Prediction],
     keep: Callable[[Prediction], None],
-) -> Iterator[Prediction]:
-    """Yield the prediction of each item, in order: one of ``done`` where there is one, else a new one.
+) -> Iterator[Answered]:
+    """Yield each item, without its pictures, and its prediction: one of ``done`` if it is there, else a new one.
 
     ``keep`` is given each new one at once, so that a run that stops can go on.
     """
@@ -156,4 +114,4 @@ def answer_all(
         if prediction is None:
             prediction = answerer.answer(item)
             keep(prediction)
-        yield prediction
+        yield Answered(replace(item, frames=(), objects=()), prediction)

@@ -101,7 +101,10 @@ def _tally(
 ) -> tuple[int, npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the number of scenes, and what was asked and answered rightly, each (scenes, classes)."""
     scenes = {name: index for index, name in enumerate(sorted({item.scene for item in decisions}))}
-    classes = {name: index for index, name in enumerate(sorted({(item.classes, item.expected) for item in decisions}))}
+    classes = {
+        name: index
+        for index, name in enumerate(sorted({(item.classes, item.expected) for item in decisions}))
+    }
     asked, right = np.zeros((2, len(scenes), len(classes)))
     for item in decisions:
         cell = scenes[item.scene], classes[item.classes, item.expected]
