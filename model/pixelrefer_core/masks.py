@@ -5,6 +5,8 @@ The cost of each is a fixed number of passes over the pixels, however many speck
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +77,24 @@ def fill_holes(mask: MaskArray, maximum_area: int) -> MaskArray:
     border = np.concatenate((labels[0], labels[-1], labels[:, 0], labels[:, -1]))
     small[border] = False
     return np.asarray(mask | small[labels])
+
+
+def clean_mask(mask: MaskArray, *, speck_share: float = 0.02, hole_share: float = 0.02) -> MaskArray:
+    """Return the mask without specks and small holes: pieces and holes smaller than these shares of its area.
+
+    Only the mask's box is looked at, so that a small object costs little in a large image.
+    """
+    box = mask_box(mask)
+    if box is None:
+        return mask
+    x0, y0, x1, y1 = box
+    inside = mask[y0:y1, x0:x1]
+    area = int(np.count_nonzero(inside))
+    # A rim of background joins what lies outside the box: only true holes are closed in.
+    kept = np.pad(remove_specks(inside, math.ceil(speck_share * area)), 1)
+    cleaned = np.zeros_like(mask)
+    cleaned[y0:y1, x0:x1] = fill_holes(kept, math.floor(hole_share * area))[1:-1, 1:-1]
+    return cleaned
 
 
 def _components(

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import InvalidImageError
-from ..masks import remove_specks, resize_soft_mask
+from ..masks import clean_mask, resize_soft_mask
 from ..settings import TrackerSettings
 from ..track_state import (
     NOTHING,
@@ -40,8 +40,6 @@ GROUND_GAIN = 5.0
 LOGIT_BOUND = 4.0
 # The classifier looks this far beyond the carried mask, in object sizes.
 REACH = 0.3
-# Pieces of the mask smaller than this share of it are specks.
-SPECK_SHARE = 0.02
 
 
 @dataclass(eq=False)
@@ -185,8 +183,7 @@ class FlowTracker:
         if track.probability is None or not track.standing.is_seen:
             track.mask = np.zeros(size, np.bool_)
             return
-        mask = resize_soft_mask(track.probability, *size)
-        track.mask = remove_specks(mask, max(1, int(SPECK_SHARE * mask.sum())))
+        track.mask = clean_mask(resize_soft_mask(track.probability, *size))
 
 
 def _refine(track: _Track, view: FlowView, carried: FloatMap, prior: FloatMap) -> tuple[FloatMap, float]:
