@@ -43,6 +43,14 @@ def test_every_verb_explains_its_options(verb, capsys):
     assert '--json' in capsys.readouterr().out
 
 
+@pytest.mark.parametrize('arguments', [[], ['nope'], ['--'], ['--json', 'ask'], ['flops', '--nope']])
+def test_what_is_no_verb_or_option_ends_with_the_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert 'usage: pixelrefer' in capsys.readouterr().err
+
+
 def test_tracking_the_shipped_clip_scores_well_and_saves_a_sheet(tmp_path, capsys):
     sheet = tmp_path / 'sheet.png'
     status = main(
@@ -60,7 +68,7 @@ def test_tracking_the_shipped_clip_scores_well_and_saves_a_sheet(tmp_path, capsy
 
 def test_asking_about_the_shipped_clip_prints_the_answer_and_its_frames(capsys):
     status = main(
-        ['ask', str(DEMO_CLIP), 'Is <object1> red?', '--frames', '15', '--model.device', 'cpu',
+        ['ask', str(DEMO_CLIP), '--frames', '15', 'Is <object1> red?', '--model.device', 'cpu',
          '--generation.max_new_tokens', '4', '--json']
     )  # fmt: skip
     printed = capsys.readouterr()

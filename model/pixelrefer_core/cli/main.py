@@ -28,26 +28,32 @@ VERBS = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit status: 0 done, 1 a check failed, 2 the input was wrong."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    verb = next((word for word in arguments if not word.startswith('-')), None)
-    parser = argparse.ArgumentParser(
-        prog='pixelrefer', description='Object-level perception: track, ask, measure.'
-    )
-    commands = parser.add_subparsers(dest='verb', required=True, metavar='VERB')
-    for name, text in VERBS.items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + '.')
-        command.add_argument('--json', action='store_true', help='print one JSON object as the last line')
-        if name == verb:
-            _module(name).add_arguments(command)
-    options = parser.parse_args(arguments)
+    verb, options = _parse(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        result = _module(options.verb).run(options)
+        result = _module(verb).run(options)
     except (PixelReferError, SettingError, OSError) as error:
-        print(f'pixelrefer {options.verb}: {error}', file=sys.stderr)
+        print(f'pixelrefer {verb}: {error}', file=sys.stderr)
         return 2
     if options.json:
         print(json.dumps(result))
     return 0 if result.get('passed', True) else 1
+
+
+def _parse(arguments: list[str]) -> tuple[str, argparse.Namespace]:
+    """Return the verb and its options; ends the process for --help and for options that do not exist."""
+    parser = argparse.ArgumentParser(
+        prog='pixelrefer', description='Object-level perception: track, ask, measure.'
+    )
+    commands = parser.add_subparsers(required=True, metavar='VERB')
+    for name, text in VERBS.items():
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + '.')
+        command.add_argument('--json', action='store_true', help='print one JSON object as the last line')
+    parser.parse_args(arguments[:1])  # ends, with help or what is wrong, unless this is a verb
+    verb = arguments[0]
+    chosen = commands.choices[verb]
+    _module(verb).add_arguments(chosen)
+    # Options may stand between the clip and the question, which parse_args understands from Python 3.12 on.
+    return verb, chosen.parse_intermixed_args(arguments[1:])
 
 
 def _module(verb: str) -> ModuleType:
