@@ -135,6 +135,28 @@ def test_pictures_that_are_not_there_stop_the_run(bench, capsys):
     assert '/no/such/folder' in capsys.readouterr().err
 
 
+def test_a_mask_that_cannot_be_read_costs_its_question_alone(bench, capsys):
+    questions = json.loads((bench / 'q.json').read_text())
+    questions[1]['annotation'][0]['2']['segmentation'] = {'size': [1, 1], 'counts': [1]}
+    (bench / 'q.json').write_text(json.dumps(questions))
+    status = main(
+        [
+            'eval',
+            '--suite',
+            'videorefer-q',
+            '--data',
+            str(bench / 'q.json'),
+            '--max-new-tokens',
+            '2',
+            '--json',
+        ]
+    )
+    printed = capsys.readouterr().out
+    assert status == 0
+    assert json.loads(printed.splitlines()[-1])['failures'] == 1
+    assert 'MaskSizeMismatchError' in printed
+
+
 def test_categories_are_scored_without_the_encoder_but_for_ssim(bench, capsys):
     record = {
         'file_name': '0.png',

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pixelrefer_core.errors import PixelReferError
+from pixelrefer_core.errors import InvalidImageError, PixelReferError
 from pixelrefer_core.pixelrefer import PixelRefer
 from pixelrefer_core.scene import SceneTokens
 from pixelrefer_core.types import Frame, GenerationOptions, ObjectTokens, ObjectView
@@ -49,13 +49,15 @@ class Answerer:
         self._tokens: dict[ViewKey, tuple[Frame, ObjectTokens]] = {}
 
     def answer(self, item: EvaluationItem) -> Prediction:
-        """Answer one item; what the model refuses becomes the ``error`` of the prediction.
+        """Answer one item; masks that cannot be read and what the model refuses become the prediction's ``error``.
 
-        Raises what :func:`load_item` raises for pictures that cannot be read.
+        Raises :class:`InvalidImageError` for pictures that are missing: then a folder is wrong, not an item.
         """
-        shown = load_item(item, with_scene=self._sees_scene)
         try:
+            shown = load_item(item, with_scene=self._sees_scene)
             return self._answer(item, self._take_away(shown))
+        except InvalidImageError:
+            raise
         except PixelReferError as error:
             return Prediction(item.item_id, '', error=f'{type(error).__name__}: {error}')
 
