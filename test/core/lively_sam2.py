@@ -18,9 +18,8 @@ VISIBLE, HIDDEN = 8.0, -8.0
 
 
 @torch.no_grad()
-def enliven(model, seed=3):
+def enliven(model):
     """Give every weight a size at which masks, scores and memories vary from frame to frame; objects are visible."""
-    torch.manual_seed(seed)
     for name, weight in model.named_parameters():
         if name.endswith('.scale'):
             weight.fill_(0.3)
@@ -42,6 +41,7 @@ def lively_model(size=SIZE, **changes):
     config = nano_config(size)
     for name, value in changes.items():
         setattr(config, name, value)
+    torch.manual_seed(3)
     return enliven(Sam2VideoModel(config))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from math import isqrt
 from typing import TypeVar
 
 from transformers import PreTrainedConfig, Sam2VideoConfig, Sam2VisionConfig
@@ -21,16 +22,21 @@ Config = TypeVar('Config', bound=PreTrainedConfig)
 STRIDES = (4, 8, 16)
 # The encoder's coarsest map has this stride, and is doubled onto the one before it: sides are whole multiples.
 SIDE_STEP = 32
+# The encoder of SAM 3's tracker has other strides; it runs at its own size.
+SIZABLE = ('sam2_video', 'edgetam_video')
 
 
 def with_image_size(config: Config, image_size: int) -> Config:
     """Return a copy of a video configuration for square inputs of ``image_size`` pixels.
 
     The picture's side is written in five places, which must agree; no weight depends on any of them.
-    Raises :class:`ModelError` for a side that is no multiple of 32.
+    Raises :class:`ModelError` for a side that the model cannot take.
     """
-    if image_size < SIDE_STEP or image_size % SIDE_STEP:
-        raise ModelError(f'tracker.image_size must be a multiple of {SIDE_STEP}, got {image_size}')
+    if config.model_type not in SIZABLE:
+        raise ModelError(f'a {config.model_type} has one input size: leave tracker.image_size at 0')
+    step = _side_step(config)
+    if image_size < step or image_size % step:
+        raise ModelError(f'tracker.image_size must be a multiple of {step}, got {image_size}')
     sized = deepcopy(config)
     sized.image_size = image_size
     sized.prompt_encoder_config.image_size = image_size
@@ -83,3 +89,9 @@ def nano_config(image_size: int = 256) -> Sam2VideoConfig:
         memory_fuser_intermediate_dim=256,
     )
     return with_image_size(config, image_size)
+
+
+def _side_step(config: PreTrainedConfig) -> int:
+    # EdgeTAM sums up its memories in a square of latents, each of which looks at a window of whole cells.
+    latents = getattr(config, 'perceiver_resampler_num_latents_2d', 0)
+    return max(SIDE_STEP, STRIDES[-1] * isqrt(latents))

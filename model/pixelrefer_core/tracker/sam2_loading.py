@@ -20,7 +20,7 @@ from .sam2_config import nano_config, with_image_size
 RANDOM_NANO = 'random-nano'
 SEED = 0
 # Kinds of checkpoint, by ``model_type`` of their configuration, and transformers' class for each. The same code
-# drives all of them; only the first is part of what this project tests with every input size.
+# drives all of them; transformers needs the package timm for EdgeTAM's encoder.
 CLASSES = {
     'sam2_video': 'Sam2VideoModel',
     'edgetam_video': 'EdgeTamVideoModel',

@@ -186,8 +186,9 @@ class Sam2Network:
     ) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
         """(N, 64, h, w) each -> tokens (N, L, 64) as they are stored, and N times their positions (L, 64)."""
         if self._perceiver is not None:
-            tokens, places = self._perceiver(maps, positions)
-            return tokens, [place.clone() for place in places.squeeze(1)]
+            # One by one: it takes no batches.
+            pairs = [self._perceiver(maps[k, None], positions[k, None]) for k in range(len(maps))]
+            return torch.cat([tokens for tokens, _ in pairs]), [places.flatten(0, -2) for _, places in pairs]
         if self._positions is None:
             # They depend on the size alone: all memories share one copy.
             self._positions = positions[0].flatten(1).T.clone()
