@@ -30,8 +30,8 @@ class ClassificationReport:
 
     A type may hold questions of several forms, each with its own set of classes (yes and no, letters, colours).
     ``balanced_accuracy``: mean recall over all right answers that occur, those of different sets apart.
-    ``majority_rate``: accuracy of always giving the commonest right answer of each set. ``chance``: of guessing
-    evenly. The intervals hold 95 % of bootstrap draws of scenes. ``undecided``: share of answers that name no
+    ``majority_rate``: accuracy of always giving the commonest right answer of each set; a set with fewer than two
+    questions for each of its classes counts with chance. ``chance``: of guessing evenly. The intervals hold 95 % of bootstrap draws of scenes. ``undecided``: share of answers that name no
     class; they count as wrong.
     """
 
@@ -93,7 +93,12 @@ def _majority_rate(decisions: Sequence[Decision]) -> float:
     counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for item in decisions:
         counts[item.classes][item.expected] += 1
-    return sum(max(counter.values()) for counter in counts.values()) / len(decisions)
+    # Where candidates differ from question to question, none is common: what came up once would always win.
+    best = [
+        max(counter.values()) if counter.total() >= 2 * len(classes) else counter.total() / len(classes)
+        for classes, counter in counts.items()
+    ]
+    return sum(best) / len(decisions)
 
 
 def _tally(
