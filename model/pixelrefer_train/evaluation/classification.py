@@ -31,8 +31,8 @@ class ClassificationReport:
     A type may hold questions of several forms, each with its own set of classes (yes and no, letters, colours).
     ``balanced_accuracy``: mean recall over all right answers that occur, those of different sets apart.
     ``majority_rate``: accuracy of always giving the commonest right answer of each set; a set with fewer than two
-    questions for each of its classes counts with chance. ``chance``: of guessing evenly. The intervals hold 95 % of bootstrap draws of scenes. ``undecided``: share of answers that name no
-    class; they count as wrong.
+    questions for each of its classes counts with chance. ``chance``: of guessing evenly. The intervals hold 95 %
+    of bootstrap draws of scenes. ``undecided``: share of answers that name no class; they count as wrong.
     """
 
     count: int
