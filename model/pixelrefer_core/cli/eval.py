@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
@@ -210,7 +211,12 @@ def _result(
         'failures': failures,
         'types': {name: report.figures() for name, report in scores.types.items()},
         'held_out': {name: report.figures() for name, report in scores.tags.items()},
-        'scores': dict(scores.texts),
-        'constant': dict(scores.constant),
+        'scores': _finite(scores.texts),
+        'constant': _finite(scores.constant),
         'missing': dict(scores.missing),
     }
+
+
+def _finite(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Return scores for JSON, which knows no NaN: what cannot be computed is null."""
+    return {name: value if math.isfinite(value) else None for name, value in scores.items()}
