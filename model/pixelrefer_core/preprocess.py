@@ -129,8 +129,19 @@ class Normalizer:
         self, patches: Sequence[npt.NDArray[np.uint8]], device: torch.device, dtype: torch.dtype
     ) -> torch.Tensor:
         """Return all patches normalised, (sum of h * w, 588) of ``dtype`` on ``device``."""
-        packed = torch.from_numpy(np.concatenate(patches)).to(device, non_blocking=True)
+        joined = np.concatenate(patches)
+        if device.type == 'cpu':
+            return torch.from_numpy(self._look_up(joined)).to(dtype)
+        packed = torch.from_numpy(joined).to(device, non_blocking=True)
         self._table = self._table.to(device)
         offset = torch.arange(3, device=device)[:, None] * 256
         values = packed.view(len(packed), 3, PATCH * PATCH).long() + offset
         return self._table.take(values).flatten(1).to(dtype)
+
+    def _look_up(self, packed: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        # OpenCV looks bytes up seven times as fast as torch, which wants indices of eight bytes.
+        planes = packed.reshape(len(packed), 3, PATCH * PATCH)
+        values = np.empty(planes.shape, np.float32)
+        for channel, table in enumerate(self._table.cpu().numpy().reshape(3, 256)):
+            values[:, channel] = cv2.LUT(np.ascontiguousarray(planes[:, channel]), table)
+        return values.reshape(len(packed), -1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional
 from transformers import VideoLlama3VisionConfig, VideoLlama3VisionModel
 from transformers.models.video_llama_3.modeling_video_llama_3 import VideoLlama3VisionRotaryEmbedding
 
@@ -20,6 +21,18 @@ from .model_config import VisionConfig
 
 # Patches that go through the layers together: on a CPU as many as its cache holds well, on a GPU as its memory.
 AT_ONCE = {'cpu': 2048, 'cuda': 65536}
+
+
+class PatchEmbedding(nn.Conv2d):
+    """A convolution whose windows do not overlap, as the one matrix product that it is: on a CPU far faster."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(3, channels, PATCH, PATCH)
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Embed patches (T, 3, 14, 14); returns (T, C, 1, 1)."""
+        embedded = functional.linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+        return embedded[..., None, None]
 
 
 class VisionEncoder(nn.Module):
@@ -37,6 +50,7 @@ class VisionEncoder(nn.Module):
             attn_implementation='sdpa',
         )
         self.model = VideoLlama3VisionModel(self._settings)
+        self.model.embeddings.patch_embedding = PatchEmbedding(config.hidden_size)
 
     def forward(self, patches: torch.Tensor, grids: Sequence[Grid], merges: Sequence[int]) -> torch.Tensor:
         """Encode pictures.
