@@ -1,36 +1,75 @@
-"""Even answers: how often each is true of what is filmed, and how often a fact is asked to make up for it."""
+"""Even answers: which of the facts of a view are asked, so that no answer is much commoner than another."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from statistics import median
 
-from .question import Fact
+import numpy as np
+
+from .question import Fact, Kind
 
 # As if each answer had been seen so often before counting began.
-_SMOOTHING = 2.0
+_SMOOTHING = 1.0
+_LEAST_SHARE = 0.005
+_ROUNDS = 5
+# How many questions of a kind come in its turn: those that only a video allows are worth more than the others.
+_PACE: dict[Kind, int] = {
+    'motion': 3,
+    'sequence': 3,
+    'future': 3,
+    'reasoning': 2,
+    'relation': 2,
+    'multi_object': 2,
+}
 
 
-class AnswerCounts:
-    """Counts of answers by topic and stratum, from which follows the share of facts that is asked."""
+class Chooser:
+    """Chooses facts to ask about: kinds and topics as even as a view allows, answers as even as :meth:`fit` made them.
 
-    def __init__(self, facts: Iterable[Fact] = ()) -> None:
-        self._counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
-        for fact in facts:
-            self._counts[fact.topic.name, fact.stratum][fact.value] += 1
+    ``most``: at most so many of a view.
+    """
 
-    def share(self, fact: Fact) -> float:
-        """Return how many of such facts are to be asked, 0 to 1.
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._shares: defaultdict[tuple[str, str, str], float] = defaultdict(lambda: 1.0)
 
-        With it both answers of a yes-or-no topic come equally often within a stratum, and of another topic no
-        answer comes more often than the middle one of those that occur.
+    def choose(self, facts: Sequence[Fact], rng: np.random.Generator) -> list[Fact]:
+        """Return some of the facts in random order; none only where there are none."""
+        kept = [f for f in facts if rng.random() < f.weight * self._shares[_key(f)]] or list(facts[:1])
+        shuffled = [kept[place] for place in rng.permutation(len(kept))]
+        of_topic: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
+        of_kind: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
+        # Of each kind one topic after the other, then the same ones again; of all kinds in turn.
+        by_topic = sorted(shuffled, key=lambda fact: next(of_topic[fact.topic.name]))
+        by_kind = sorted(
+            by_topic, key=lambda fact: next(of_kind[fact.topic.kind]) // _PACE.get(fact.topic.kind, 1)
+        )
+        first = by_kind[: self._most]
+        return [first[place] for place in rng.permutation(len(first))]
+
+    def fit(self, views: Sequence[Sequence[Fact]], rng: np.random.Generator) -> None:
+        """Adapt to the facts of many views, each drawn as it will be when choosing.
+
+        Afterwards both answers of a yes-or-no topic come about equally often within a stratum, and of another
+        topic no answer much more often than the middle one of those that occur.
         """
-        counts = self._counts[fact.topic.name, fact.stratum]
-        if not fact.topic.values or len(counts) == 0:
-            return fact.weight
-        if fact.topic.values == ('yes', 'no'):
-            level = float(min(counts['yes'], counts['no']))
-        else:
-            level = float(median(count for count in counts.values() if count))
-        return fact.weight * min(1.0, (level + _SMOOTHING) / (counts[fact.value] + _SMOOTHING))
+        for _ in range(_ROUNDS):
+            counts: defaultdict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+            for fact in itertools.chain.from_iterable(self.choose(facts, rng) for facts in views):
+                counts[fact.topic.name, fact.stratum][fact.value] += 1
+            polar = {
+                fact.topic.name for facts in views for fact in facts if fact.topic.values == ('yes', 'no')
+            }
+            for (topic, stratum), answers in counts.items():
+                level = min(answers['yes'], answers['no']) if topic in polar else median(answers.values())
+                for value, count in answers.items():
+                    key = topic, stratum, value
+                    wanted = self._shares[key] * (level + _SMOOTHING) / (count + _SMOOTHING)
+                    self._shares[key] = min(max(wanted, _LEAST_SHARE), 1.0)
+
+
+def _key(fact: Fact) -> tuple[str, str, str]:
+    return fact.topic.name, fact.stratum, fact.value

@@ -133,7 +133,9 @@ def future_facts(view: View, name: str) -> Iterator[Fact]:
     if outcome is None or len(view.seen_frames(name)) < 2:
         return
     movement = movement_of(view, name)
-    if movement.end == '' or movement.fell:
+    # An object that seems to move and has just stopped, or the other way round.
+    seems = {'moving': ('falls', 'hits', 'stops', 'moves'), 'resting': ('falls', 'hits', 'stays')}
+    if movement.fell or outcome.first not in seems.get(movement.end, ()):
         return
     weight = 1.0 if movement.end == 'moving' else _STILL_WEIGHT
     kind = view.item(name).category

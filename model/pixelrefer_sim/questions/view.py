@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..catalogue import CATEGORIES, is_held_out
+from ..catalogue import is_held_out
 from ..layout import HELD_OUT_LIGHT_DEG, HELD_OUT_TEXTURES
-from ..record import FUTURE_S, MINIMUM_VISIBLE_PX, RATE_HZ, ClipRecord, Event, EventKind, SceneObject, Window
+from ..record import MINIMUM_VISIBLE_PX, RATE_HZ, ClipRecord, Event, EventKind, SceneObject, Window
 
 Array = npt.NDArray[np.float64]
 
@@ -80,15 +80,20 @@ class View:
         return tuple(sorted(found, key=lambda event: event.start_s))
 
     def is_lively(self, name: str) -> bool:
-        """Tell whether something happens to an object in the frames, or in the future after them."""
-        return self.window is not None and any(
-            event.subject == name and event.start_s <= self.end_s + FUTURE_S and event.end_s >= self.start_s
-            for event in self.record.events
-        )
+        """Tell whether something happens to an object in the frames, or clearly will."""
+        if self.window is None:
+            return False
+        return any(
+            e.subject == name
+            and e.kind != 'out_of_view'
+            and e.start_s <= self.end_s
+            and e.end_s >= self.start_s
+            for e in self.record.events
+        ) or any(o.name == name and o.clear and o.first in ('falls', 'hits') for o in self.window.outcomes)
 
     def path(self, name: str) -> Array:
         """Return the object's centre at every instant from the first frame to the last, metres (T, 3)."""
-        return self._centres[:, self.record.index(name)]
+        return np.asarray(self._poses[:, self.record.index(name), :3])
 
     def pixels(self, name: str) -> Array:
         """Return where the camera sees the centre, pixels (T, 2), right and down."""
@@ -131,12 +136,6 @@ class View:
         """The objects' own z axes in the world (T, N, 3)."""
         w, x, y, z = np.moveaxis(self._poses[..., 3:], -1, 0)
         return np.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], axis=-1)
-
-    @cached_property
-    def _centres(self) -> Array:
-        # A pose is that of the middle of what the object stands on; a ball turns around its centre instead.
-        halves = [CATEGORIES[item.category].height_m * item.scale / 2 for item in self.record.objects]
-        return np.asarray(self._poses[..., :3] + self._ups * np.array(halves)[:, None])
 
 
 def still(record: ClipRecord, frame: int = 0) -> View:
