@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -32,6 +33,8 @@ _FORM_SHARES: dict[Form, float] = {'open': 0.45, 'yes_no': 0.3, 'choice': 0.25}
 MINIMUM_FRAMES = 3
 _LIVELY_WEIGHT = 20.0
 _SURVEYED_CLIPS = 600
+# Reading a record costs as much as half of a sample's questions; a thousand of them take 0.2 GB.
+_RECORDS_KEPT = 2048
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,9 @@ class Drawing:
     stills: float = 0.2
     exact_masks: float = 0.4
     plain_pictures: float = 0.3
+
+
+_record = lru_cache(_RECORDS_KEPT)(load_record)
 
 
 def open_source(
@@ -100,7 +106,7 @@ class ClipSource:
         """Return a sample of clip ``index``; ``epoch`` decides about frames, objects, questions and faults."""
         rng = np.random.default_rng([self._seed, index, epoch])
         folder = self._clips[index]
-        view, marked, questions = self._draw(load_record(folder), rng)
+        view, marked, questions = self._draw(_record(folder), rng)
         look = None if rng.random() < self._drawing.plain_pictures else Look(rng)
         frames = read_frames(view, folder, look)
         objects = tuple(self._masks(view, name, rng) for name in marked)
@@ -109,7 +115,7 @@ class ClipSource:
     def questions(self, index: int, epoch: int) -> tuple[View, tuple[SimQuestion, ...]]:
         """Return what :meth:`sample` of the same numbers asks, without its pictures."""
         rng = np.random.default_rng([self._seed, index, epoch])
-        view, _, questions = self._draw(load_record(self._clips[index]), rng)
+        view, _, questions = self._draw(_record(self._clips[index]), rng)
         return view, tuple(questions)
 
     def _draw(self, record: ClipRecord, rng: Rng) -> tuple[View, tuple[str, ...], list[SimQuestion]]:
@@ -137,7 +143,7 @@ class ClipSource:
         rng = np.random.default_rng(self._seed)
         step = max(len(self._clips) // _SURVEYED_CLIPS, 1)
         for folder in self._clips[::step]:
-            record = load_record(folder)
+            record = _record(folder)
             for _ in range(2):
                 yield list(self._facts(*draw_view(record, rng, stills=self._drawing.stills)))
 
@@ -158,11 +164,18 @@ def draw_view(record: ClipRecord, rng: Rng, *, stills: float) -> tuple[View, tup
     else:
         chances = np.array([_LIVELY_WEIGHT if any(map(v.is_lively, v.askable)) else 1.0 for v in views])
         view = views[rng.choice(len(views), p=chances / chances.sum())]
+    return view, draw_marked(view, rng)
+
+
+def draw_marked(view: View, rng: Rng) -> tuple[str, ...]:
+    """Draw one to three objects that are seen well enough, none where there are none."""
     enough = min(MINIMUM_FRAMES, len(view.frames))
     names = [name for name in view.askable if len(view.seen_frames(name)) >= enough]
     chances = np.array([_LIVELY_WEIGHT if view.is_lively(name) else 1.0 for name in names])
     count = min(int(rng.integers(1, MOST_OBJECTS + 1)), len(names))
-    return view, tuple(str(n) for n in rng.choice(names, count, replace=False, p=chances / chances.sum()))
+    if not count:
+        return ()
+    return tuple(str(name) for name in rng.choice(names, count, replace=False, p=chances / chances.sum()))
 
 
 def read_frames(view: View, folder: Path, look: Look | None = None) -> tuple[Frame, ...]:

@@ -258,7 +258,7 @@ class Pretraining:
     def save(self, folder: Path) -> None:
         """Write ``encoder.safetensors`` (for the model) and ``state.pt`` (to go on from)."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self.encoder.state_dict(), folder / 'encoder.safetensors')
+        save_file(self.encoder.model.state_dict(), folder / 'encoder.safetensors')
         state = {
             'encoder': self.encoder.state_dict(),
             'heads': self.heads.state_dict(),
