@@ -14,6 +14,7 @@ from pixelrefer_core.masks import mask_box, mask_iou
 from pixelrefer_core.segmentation_metrics import score_sequence
 from pixelrefer_core.settings import TrackerSettings
 from pixelrefer_core.tracker.flow import FlowTracker
+from pixelrefer_core.tracker.search import PictureSearch
 from pixelrefer_core.types import NANOSECONDS, Frame, ObjectState, Prompt
 
 from .moving_cutouts import BLUE, GREEN, GREY, HEIGHT, RED, WIDTH, Cutout, bar, disk, render
@@ -287,3 +288,17 @@ def test_objects_of_real_clips_are_followed(name, least):
     score = score_of([frame.image for frame in open_clip(folder)], read_masks(folder / 'masks'))
     print(f'{name}: J {score.region:.3f}, F {score.boundary:.3f}, J&F {score.mean:.3f}')
     assert score.mean > least
+
+
+def test_a_picture_is_found_where_it_is_and_only_where_that_is_allowed():
+    scene = render([], 1).frames[0].image.astype(np.float32)
+    cover = np.zeros(scene.shape[:2], np.float32)
+    cover[40:60, 50:80] = 1
+    search = PictureSearch()
+    search.learn(scene, cover)
+    moved = np.roll(scene, (70, 110), (0, 1))
+    everywhere = np.ones(cover.shape, bool)
+    found = search.find(moved, everywhere)
+    assert np.array_equal(found > 0.5, np.roll(cover, (70, 110), (0, 1)) > 0.5)
+    assert search.find(moved, np.roll(cover, -100, axis=1) > 0) is None
+    assert search.find(np.zeros_like(scene), everywhere) is None

@@ -31,13 +31,15 @@ from .flow_view import FlowView, make_view
 from .motion_evidence import motion_evidence
 from .optical_flow import Flow, FlowEstimator
 from .prompt_mask import prompt_mask
-from .search import ColourSearch
+from .search import ColourSearch, PictureSearch
 
 # Weights of the classifier and of motion that follows the surroundings, against the carried mask, in log odds; the sum
 # is bounded so that none is ever final.
 APPEARANCE_GAIN, APPEARANCE_BOUND = 1.5, 3.0
 GROUND_GAIN = 5.0
 LOGIT_BOUND = 4.0
+# Share of the usual area from which on an object counts as whole, and its picture is kept.
+WHOLE_AREA = 0.9
 # The classifier looks this far beyond the carried mask, in object sizes.
 REACH = 0.3
 
@@ -50,7 +52,8 @@ class _Track:
     """
 
     appearance: Appearance
-    search: ColourSearch
+    colours: ColourSearch
+    picture: PictureSearch
     probability: FloatMap | None
     margin: float
     standing: Standing
@@ -116,14 +119,15 @@ class FlowTracker:
         mask = prompt_mask(prompt, frame.image)
         cover = cv2.resize(mask.astype(np.float32), view.size, interpolation=cv2.INTER_AREA)
         probability = np.asarray(cover, np.float32)
-        appearance, search = Appearance(), ColourSearch()
+        appearance, colours, picture = Appearance(), ColourSearch(), PictureSearch()
         place = Place(probability)
         appearance.learn(view.features, probability, place)
-        search.learn(view.colours, probability)
+        colours.learn(view.colours, probability)
+        picture.learn(view.colour, probability)
         inside = np.flatnonzero(probability > 0.5)
         margin = float(appearance.score(view.features, inside, place).mean()) if len(inside) else 0.0
         standing = first_standing(_sighting(probability, 1.0), frame.stamp_ns)
-        return _Track(appearance, search, probability, margin, standing, mask=mask)
+        return _Track(appearance, colours, picture, probability, margin, standing, mask=mask)
 
     def _follow(self, tracks: Mapping[str, _Track], before: FlowView, view: FlowView) -> None:
         visible = [track for track in tracks.values() if track.probability is not None]
@@ -150,27 +154,34 @@ class FlowTracker:
         self._believe(track, view, probability, margin)
 
     def _look_for(self, track: _Track, view: FlowView, free: MaskArray) -> None:
-        """Look for a hidden object's colours where it may be by now; believe what its classifier confirms."""
+        """Look for a hidden object where it may be by now; believe what its classifier confirms."""
         rows, columns = np.ogrid[0 : free.shape[0], 0 : free.shape[1]]
         x, y = track.standing.centre
         near = np.hypot(columns - x, rows - y) < track.standing.reach(view.frame.stamp_ns)
-        candidate = track.search.find(view.colours, track.standing.area, free & near)
-        if candidate is None:
+        found = [
+            _refine(track, view, candidate, _logit(candidate))
+            for candidate in (
+                track.picture.find(view.colour, free & near),
+                track.colours.find(view.colours, track.standing.area, free & near),
+            )
+            if candidate is not None
+        ]
+        if found:
+            self._believe(track, view, *max(found, key=lambda item: item[1]))
+        else:
             self._judge(track, view, NOTHING)
-            return
-        self._believe(track, view, *_refine(track, view, candidate, _logit(candidate)))
 
     def _believe(self, track: _Track, view: FlowView, probability: FloatMap, margin: float) -> None:
         """Keep a soft mask that fits what is known of the object, and learn from it when it is sure."""
         score = float(np.clip(margin / track.margin, 0, 1)) if track.margin > 0 else 0.0
-        sighting, stamp_ns = _sighting(probability, score), view.frame.stamp_ns
-        if is_believed(track.standing, sighting, stamp_ns):
-            track.probability = probability
-            if is_sure(track.standing, sighting):
-                track.margin = USUAL_DECAY * track.margin + (1 - USUAL_DECAY) * margin
-                track.appearance.learn(view.features, probability, Place(probability))
-        else:
-            track.probability = None
+        sighting, standing = _sighting(probability, score), track.standing
+        believed = is_believed(standing, sighting, view.frame.stamp_ns)
+        track.probability = probability if believed else None
+        if believed and is_sure(standing, sighting):
+            track.margin = USUAL_DECAY * track.margin + (1 - USUAL_DECAY) * margin
+            track.appearance.learn(view.features, probability, Place(probability))
+            if sighting.area >= WHOLE_AREA * standing.area:
+                track.picture.learn(view.colour, probability)
         self._judge(track, view, sighting)
 
     def _judge(self, track: _Track, view: FlowView, sighting: Sighting) -> None:

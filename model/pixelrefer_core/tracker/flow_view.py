@@ -28,6 +28,11 @@ class FlowView:
     edges: GuidedFilter
 
     @property
+    def colour(self) -> FloatMap:
+        """Lab colour of the small image, float32 (h, w, 3)."""
+        return self.features[..., :3]
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height, as OpenCV wants them."""
         return int(self.grey.shape[1]), int(self.grey.shape[0])
