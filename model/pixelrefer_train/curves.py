@@ -41,7 +41,7 @@ def _losses(lines: Sequence[Mapping[str, Any]]) -> ImageArray:
     training = [(line['total_steps'], line['loss']) for line in lines if 'loss' in line]
     held_back = [(line['total_steps'], line['validation_loss']) for line in lines if 'kinds' in line]
     highest = max((value for _, value in (*training, *held_back)), default=1.0)
-    panel = _Panel('loss', _last(training, held_back), highest)
+    panel = Panel('loss', _last(training, held_back), highest)
     panel.curve('training', training)
     panel.curve('validation', held_back)
     return panel.picture
@@ -49,7 +49,7 @@ def _losses(lines: Sequence[Mapping[str, Any]]) -> ImageArray:
 
 def _accuracies(lines: Sequence[Mapping[str, Any]]) -> ImageArray:
     scored = [line for line in lines if 'kinds' in line]
-    panel = _Panel('exact answers; dotted: the commonest answer', _last(*_steps(scored)), 1.0)
+    panel = Panel('exact answers; dotted: the commonest answer', _last(*_steps(scored)), 1.0)
     for kind in sorted({kind for line in scored for kind in line['kinds']}):
         own = [(line['total_steps'], line['kinds'][kind]) for line in scored if kind in line['kinds']]
         newest = own[-1][1]
@@ -66,7 +66,7 @@ def _last(*curves: Points) -> float:
     return max((step for curve in curves for step, _ in curve), default=1.0)
 
 
-class _Panel:
+class Panel:
     """Axes from 0 to ``right`` steps and 0 to ``top``."""
 
     def __init__(self, title: str, right: float, top: float) -> None:

@@ -123,7 +123,7 @@ def load_recipe(file: Path) -> Recipe:
 
 def parse_recipe(raw: Any) -> Recipe:
     """Turn a recipe's content into values and check them. Raises :class:`InvalidRequestError`."""
-    recipe: Recipe = _build(Recipe, raw, 'the recipe')
+    recipe: Recipe = build(Recipe, raw, 'the recipe')
     if not recipe.stages:
         _refuse('stages: a recipe needs one stage at least')
     if recipe.precision not in ('auto', 'float32', 'bfloat16'):
@@ -158,7 +158,8 @@ def _refuse(message: str) -> None:
 # --- from plain YAML to dataclasses ---
 
 
-def _build(kind: Any, raw: Any, where: str) -> Any:
+def build(kind: Any, raw: Any, where: str) -> Any:
+    """Turn a mapping into a dataclass of this kind. Raises :class:`InvalidRequestError` for keys that do not fit."""
     if not isinstance(raw, Mapping):
         raise InvalidRequestError(f'{where} must be a mapping of keys to values, got {raw!r}')
     known = {item.name: item for item in fields(kind)}
@@ -179,7 +180,7 @@ def _build(kind: Any, raw: Any, where: str) -> Any:
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
     if is_dataclass(hint):
-        return _build(hint, value, where)
+        return build(hint, value, where)
     if get_origin(hint) is tuple:
         if not isinstance(value, list):
             raise InvalidRequestError(f'{where} must be a list, got {value!r}')
