@@ -246,7 +246,7 @@ FIRST_MOVER = Topic(
     'first_mover',
     'sequence',
     'Sequential',
-    ('first', 'second'),
+    tuple(ORDINALS),
     Phrasings(
         (
             'Which moved first, {a} or {b}?',

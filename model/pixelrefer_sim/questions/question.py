@@ -7,7 +7,7 @@ answered. :func:`put` turns a fact into a :class:`SimQuestion`, openly, as yes o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -33,7 +33,8 @@ YES, NO = 'Yes.', 'No.'
 # What follows the options in VideoRefer-Bench-Q.
 CHOICE_SUFFIX = ". Answer with the option's letter from the given choices directly."
 _LETTERS = 'ABCD'
-# Answers that point at one of the marked objects.
+# Answers that point at one of the marked objects, by its place among them. A fact about two of them says which of
+# the two; :func:`put` says which of all.
 ORDINALS = {'first': 'the first', 'second': 'the second', 'third': 'the third'}
 
 
@@ -142,6 +143,7 @@ def put(
     fact: Fact, marked: Sequence[str], manner: Manner, rng: np.random.Generator, *, medium: str = 'video'
 ) -> SimQuestion:
     """Ask about a fact. ``marked``: the objects that are shown, those of the fact among them."""
+    fact = _pointing(fact, marked)
     topic = fact.topic
     names = [f'<object{marked.index(name) + 1}>' for name in fact.objects]
     choices: tuple[str, ...] = ()
@@ -184,6 +186,16 @@ def put(
 def with_article(words: str) -> str:
     """Return ``a`` or ``an`` and the words."""
     return f'{"an" if words[0] in "aeiou" else "a"} {words}'
+
+
+def _pointing(fact: Fact, marked: Sequence[str]) -> Fact:
+    """Return the fact with its ordinals counted among the marked objects."""
+    if fact.topic.said is not ORDINALS:
+        return fact
+    places = {name: list(ORDINALS)[marked.index(name)] for name in fact.objects}
+    among = dict(zip(ORDINALS, (places[name] for name in fact.objects), strict=False))
+    others = tuple(among[value] for value in fact.false_values if value in among)
+    return replace(fact, value=among[fact.value], others=others)
 
 
 def _options(fact: Fact, manner: Manner, rng: np.random.Generator) -> tuple[tuple[str, ...], str]:

@@ -14,6 +14,8 @@ _YES_NO = ('yes', 'no')
 _NEAR_EDGE_M, _OFF_EDGE_M = 0.03, 0.08
 # Partly hidden when less of it is seen, free when more.
 _HIDDEN_SHARE, _FREE_SHARE = 0.7, 0.97
+# Something may or may not stay on top of these.
+_HALF_FLAT = frozenset({'plate', 'ring', 'star', 'mug', 'bowl'})
 
 WHY = Topic(
     'why',
@@ -132,7 +134,7 @@ PARTLY_HIDDEN = Topic(
 def reasoning_facts(view: View, name: str) -> Iterator[Fact]:
     """Yield what can be concluded about one object, in a still or in a window."""
     yield from _use(view, name)
-    if not view.seen_last(name) or view.path(name)[-1, 2] < 0:
+    if not (view.seen_last(name) and view.on_table(name)):
         return
     share = view.shown_share(name)
     if share < _HIDDEN_SHARE or share > _FREE_SHARE:
@@ -165,5 +167,6 @@ def _use(view: View, name: str) -> Iterator[Fact]:
     if not view.recognised(name):
         return
     if kind.rolls or view.tilts(name).max() < UPRIGHT_DEG:
-        yield Fact(STACKABLE, (name,), 'yes' if kind.flat_top else 'no')
+        if kind.name not in _HALF_FLAT:
+            yield Fact(STACKABLE, (name,), 'yes' if kind.flat_top else 'no')
         yield Fact(WOULD_ROLL, (name,), 'yes' if kind.rolls else 'no')

@@ -104,7 +104,7 @@ NEARER = Topic(
     'nearer',
     'relation',
     'Relationship',
-    ('first', 'second'),
+    tuple(ORDINALS),
     Phrasings(
         (
             'Which is nearer to the camera, {a} or {b}?',
@@ -121,7 +121,7 @@ BIGGER = Topic(
     'bigger',
     'relation',
     'Relationship',
-    ('first', 'second'),
+    tuple(ORDINALS),
     Phrasings(
         (
             'Which is bigger, {a} or {b}?',
@@ -205,7 +205,7 @@ ON_TOP = Topic(
 
 def relation_facts(view: View, a: str, b: str) -> Iterator[Fact]:
     """Yield what is true of two objects, both seen above the table at the end; what is not clear is left out."""
-    if not all(view.seen_last(name) and view.path(name)[-1, 2] > 0 for name in (a, b)):
+    if not all(view.seen_last(name) and view.on_table(name) for name in (a, b)):
         return
     pair = (a, b)
     across = float(view.pixels(a)[-1, 0] - view.pixels(b)[-1, 0])

@@ -126,7 +126,7 @@ def _extremes(view: View, names: tuple[str, ...]) -> Iterator[Fact]:
     for place, name in enumerate(names):
         if all(compare_sizes(view, name, other) > 0 for other in names if other != name):
             yield _among(LARGEST, names, place)
-    if not all(view.seen_last(name) and view.path(name)[-1, 2] > 0 for name in names):
+    if not all(view.seen_last(name) and view.on_table(name) for name in names):
         return
     across = [float(view.pixels(name)[-1, 0]) for name in names]
     away = [float((view.in_camera(name)[-1] ** 2).sum() ** 0.5) for name in names]

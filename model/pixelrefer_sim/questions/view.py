@@ -17,6 +17,7 @@ Array = npt.NDArray[np.float64]
 
 # Covered by more than this, and its shape could be another's.
 _RECOGNISED_SHARE = 0.5
+_FALLEN_M = -0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +112,10 @@ class View:
         forward = np.array(self.record.camera.rotation[2][:2])
         away = self.path(name)[-1, :2] - self.record.camera.position_m[:2]
         return float(away @ forward / np.linalg.norm(forward))
+
+    def on_table(self, name: str) -> bool:
+        """Tell whether the object has not fallen off the table by the end."""
+        return bool(self.path(name)[-1, 2] > _FALLEN_M)
 
     def tilts(self, name: str) -> Array:
         """Return how far the object leans from upright at every instant, degrees (T,)."""
