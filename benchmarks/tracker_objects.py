@@ -1,8 +1,8 @@
 """What does SAM 2 cost a frame for 1, 2, 4 and 8 objects: one after the other, and together in one batch?
 
 Both are measured in turns in one run, with full memories; on a CPU in processor time. Speed does not depend on what the
-weights have learnt, but on objects being seen; as untrained weights see nothing, the decoder's verdict is replaced: every
-object is in sight.
+weights have learnt, but on objects being seen; as untrained weights see nothing, the decoder's verdict is replaced:
+every object is in sight.
 """
 
 from __future__ import annotations

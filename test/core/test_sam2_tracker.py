@@ -1,5 +1,6 @@
 """SAM 2 over a stream: equal to transformers' own session, objects that come, go, hide and are corrected."""
 
+import gc
 from dataclasses import replace
 
 import cv2
@@ -185,6 +186,31 @@ def test_a_prompt_on_a_very_old_frame_is_brought_up_over_a_bounded_number_of_fra
         handle.remove()
     assert len(calls) <= 9
     assert estimate.state is ObjectState.TRACKED
+
+
+def tensor_bytes():
+    gc.collect()
+    tensors = [item for item in gc.get_objects() if type(item) is torch.Tensor]
+    return sum(
+        {item.untyped_storage().data_ptr(): item.untyped_storage().nbytes() for item in tensors}.values()
+    )
+
+
+def test_tensors_neither_pile_up_with_frames_nor_with_objects_that_come_and_go(model):
+    """Ten thousand frames are for benchmarks/tracker_endurance.py."""
+    tracker, frames = tracker_of(model), noise(4)
+    tracker.add([MASK, replace(BOX, object_id='guest 0')], frames[:1])
+    held = []
+    for k in range(60):
+        frame = replace(frames[k % 4], stamp_ns=k + 2)
+        tracker.step(frame)
+        if k % 10 == 9:
+            tracker.remove([f'guest {k // 10}'])
+            tracker.add([MASK, replace(BOX, object_id=f'guest {k // 10 + 1}')], [frame])
+        if k % 20 == 19:
+            held.append(tensor_bytes())
+    # The prompts that are kept fill up until the fourth, which comes on frame 29.
+    assert held[2] == held[1]
 
 
 # --- prompts ---
