@@ -69,12 +69,14 @@ class _Run:
         device = self.processes.device
         if resume:
             self.progress, self.optimizer_state = self.folder.load_state()
-            self.folder.forget_after(self.progress.total_steps)
+            if self.is_first:
+                self.folder.forget_after(self.progress.total_steps)
             model = load_model(str(self.folder.last), device=str(device), dtype='float32')
         else:
             source = open_sources(self.recipe.stages[0].data)
             model = start_model(self.recipe.model, source, seed=self.recipe.seed, device=device)
-            self.folder.write_recipe(self.recipe)
+            if self.is_first:
+                self.folder.write_recipe(self.recipe)
         model.train()
         if self.recipe.gradient_checkpointing:
             model.language_model.model.gradient_checkpointing_enable({'use_reentrant': False})
