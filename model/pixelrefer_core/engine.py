@@ -17,13 +17,13 @@ from .prompting import checked_detection, checked_prompt
 from .questions import checked_options, compose, plain_text, question_of
 from .recent_frames import RecentFrames
 from .settings import Settings
+from .steps import ShouldStop, Steps, run_steps
 from .tracker.base import Tracker
 from .types import (
     NANOSECONDS,
     Answer,
     Detection,
     DetectionReport,
-    FinishReason,
     Frame,
     Generation,
     GenerationOptions,
@@ -47,7 +47,6 @@ CLOCK_JUMP_NS = NANOSECONDS
 TWIN_OVERLAP = 0.7
 
 OnText = Callable[[str], None]
-ShouldStop = Callable[[], FinishReason | None]
 
 
 class Referrer(Protocol):
@@ -62,16 +61,15 @@ class Referrer(Protocol):
         """Make the object tokens of each view, in one batch."""
         ...
 
-    def generate(
+    def generate_in_steps(
         self,
         instruction: str,
         objects: Sequence[Sequence[ObjectTokens]],
         *,
         options: GenerationOptions,
         on_text: OnText | None = None,
-        should_stop: ShouldStop | None = None,
-    ) -> Generation:
-        """Answer ``instruction``, whose n-th ``<region>`` stands for the n-th object."""
+    ) -> Steps[Generation]:
+        """Answer ``instruction``, whose n-th ``<region>`` stands for the n-th object, token by token."""
         ...
 
 
@@ -202,6 +200,13 @@ class Engine:
         ``on_text``: gets the text piece by piece. ``should_stop``: asked between tokens; other calls of this
         engine may run inside it. Raises the :class:`PixelReferError` of whatever is wrong with the question.
         """
+        return run_steps(self.answer_in_steps(query, on_text=on_text), should_stop or _never)
+
+    def answer_in_steps(self, query: Query, *, on_text: OnText | None = None) -> Steps[Answer]:
+        """Like :meth:`answer`, token by token; between two steps this engine may do anything else.
+
+        The first step chooses the frames that the answer rests on; what is tracked or forgotten later changes nothing.
+        """
         start = time.perf_counter()
         limits = self.settings.limits
         question = question_of(query, max_chars=limits.question_chars, max_objects=limits.question_objects)
@@ -213,8 +218,8 @@ class Engine:
         vision_s = time.perf_counter() - start if query.visual_prompt is not None else 0.0
         before_s = time.perf_counter() - start
         deliver = None if on_text is None else lambda text: on_text(plain_text(text))
-        result = self.model.generate(
-            instruction, objects, options=options, on_text=deliver, should_stop=should_stop
+        result = yield from self.model.generate_in_steps(
+            instruction, objects, options=options, on_text=deliver
         )
         return Answer(
             query=query,
@@ -325,6 +330,10 @@ class Engine:
         frame = self.newest
         prompt = checked_prompt(query.visual_prompt, height=frame.height, width=frame.width)
         return [self.model.encode_objects([ObjectView(frame, self.tracker.segment(prompt, frame))])]
+
+
+def _never() -> None:
+    """Never stop."""
 
 
 def _checked(detections: Sequence[Detection], frame: Frame) -> tuple[list[Detection], tuple[str, ...]]:

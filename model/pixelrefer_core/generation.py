@@ -14,11 +14,11 @@ from .byte_text import TextStream
 from .decoding import DecodingRules, TokenChooser
 from .language_model import LanguageModel, PromptEmbedding
 from .prefix_cache import PrefixCache, cut
+from .steps import ShouldStop, Steps, run_steps
 from .stop_strings import StopStrings
 from .types import FinishReason, Generation, GenerationOptions
 
 OnText = Callable[[str], None]
-ShouldStop = Callable[[], FinishReason | None]
 
 # Positions read at a time: enough to keep a device busy, few enough that a tracker may step in between.
 PREFILL_CHUNK = 256
@@ -91,20 +91,26 @@ class Decoder:
     def generate(
         self, prompt: PromptEmbedding, options: GenerationOptions, on_text: OnText, should_stop: ShouldStop
     ) -> Generation:
-        """Decode at most ``options.max_new_tokens`` tokens.
+        """Decode at most ``options.max_new_tokens`` tokens, asking ``should_stop`` between steps."""
+        return run_steps(self.generate_in_steps(prompt, options, on_text), should_stop)
 
-        ``on_text`` hears each new piece of text. ``should_stop`` is asked between chunks of the prompt and
-        between tokens, and ends the answer by returning a reason; what was decoded until then is returned.
+    def generate_in_steps(
+        self, prompt: PromptEmbedding, options: GenerationOptions, on_text: OnText
+    ) -> Steps[Generation]:
+        """Decode at most ``options.max_new_tokens`` tokens; a chunk of the prompt or a token is a step.
+
+        ``on_text`` hears each new piece of text. Several answers may be under way, a step of one after a step of
+        another. One that is sent a reason ends with what was decoded until then.
         ``completion_tokens`` counts the token that ends an answer, ``mean_logprob`` includes it.
         """
         answer = self._begin(prompt, options, on_text)
         prefix = self.prefixes.take(prompt.keys, self._model.new_cache())
         try:
-            logits = self._prefill(prompt.embeds[prefix.length :], prefix.cache, answer, should_stop)
+            logits = yield from self._prefill(prompt.embeds[prefix.length :], prefix.cache, answer)
             while answer.reason is None:
                 answer.grow(logits)
                 if answer.reason is None:
-                    answer.reason = should_stop()
+                    answer.reason = yield
                 if answer.reason is None:
                     logits = self._model.extend(self._model.embed_ids(answer.ids[-1:]), prefix.cache)
         finally:
@@ -166,13 +172,13 @@ class Decoder:
         )
 
     def _prefill(
-        self, embeds: torch.Tensor, cache: DynamicCache, answer: PartialAnswer, should_stop: ShouldStop
-    ) -> torch.Tensor:
+        self, embeds: torch.Tensor, cache: DynamicCache, answer: PartialAnswer
+    ) -> Steps[torch.Tensor]:
         """Return the logits after the prompt, or stop ``answer`` before that."""
         chunks = torch.split(embeds, PREFILL_CHUNK)
         logits = self._model.extend(chunks[0], cache)
         for chunk in chunks[1:]:
-            answer.reason = should_stop()
+            answer.reason = yield
             if answer.reason is not None:
                 break
             logits = self._model.extend(chunk, cache)

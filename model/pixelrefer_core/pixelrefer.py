@@ -23,13 +23,14 @@ from .errors import (
     UnsupportedError,
     WindowEmptyError,
 )
-from .generation import Decoder, OnText, ShouldStop
+from .generation import Decoder, OnText
 from .language_model import LanguageModel, PromptEmbedding
 from .model_config import COMPATIBILITY, Compatibility, ModelConfig
 from .object_views import check_image, plan_views
 from .packed_linear import unpack
 from .prompt import IMAGE_TOKEN, REGION_TOKEN, chat, check_text, fill_regions, region_slot, scene_slot
 from .scene import SceneTokens
+from .steps import ShouldStop, Steps, run_steps
 from .types import (
     NANOSECONDS,
     Frame,
@@ -171,11 +172,24 @@ class PixelRefer(nn.Module):
         Raises :class:`InvalidQuestionError`, :class:`InvalidRequestError`, :class:`QuestionTooLongError`,
         :class:`WindowEmptyError`, :class:`ModelError` or :class:`DeviceOutOfMemoryError`.
         """
+        steps = self.generate_in_steps(instruction, objects, options=options, on_text=on_text, scene=scene)
+        return run_steps(steps, should_stop or _never)
+
+    def generate_in_steps(
+        self,
+        instruction: str,
+        objects: Sequence[Sequence[ObjectTokens]],
+        *,
+        options: GenerationOptions,
+        on_text: OnText | None = None,
+        scene: SceneTokens | None = None,
+    ) -> Steps[Generation]:
+        """Like :meth:`generate`, in steps between which the device is free for other work."""
         check_options(options)
         with memory_guard(self.decoder.prefixes.clear):
             prompt = self.embed_prompt(instruction, objects, scene)
             options = self._within_context(options, [prompt])
-            return self.decoder.generate(prompt, options, on_text or _ignore, should_stop or _never)
+            return (yield from self.decoder.generate_in_steps(prompt, options, on_text or _ignore))
 
     def generate_batch(
         self,

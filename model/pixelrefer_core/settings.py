@@ -226,6 +226,9 @@ class LimitSettings:
     question_chars: int = setting(
         2000, 'longest question', unit='characters', minimum=16, maximum=100000, live=True
     )
+    goal_questions: int = setting(
+        16, 'most questions in one goal of the ask action', minimum=1, maximum=1024, live=True
+    )
     question_objects: int = setting(8, 'most objects in one question', minimum=1, maximum=64, live=True)
     new_tokens: int = setting(
         2048, 'longest answer that a request may ask for', unit='tokens', minimum=1, maximum=16384, live=True
@@ -255,6 +258,14 @@ class PublishSettings:
     """What the node publishes besides objects and answers."""
 
     label_image: bool = setting(True, 'publish label_image while somebody listens', live=True)
+    feedback_rate_hz: float = setting(
+        10.0,
+        'most feedback of a goal of the ask action; its first text and the end of each question come at once',
+        unit='Hz',
+        minimum=0.1,
+        maximum=100.0,
+        live=True,
+    )
     status_rate_hz: float = setting(
         1.0, 'rate of status and /diagnostics', unit='Hz', minimum=0.1, maximum=50.0
     )

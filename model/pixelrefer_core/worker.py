@@ -1,19 +1,18 @@
 """One thread that owns the device and the engine; everybody else leaves work at its door.
 
-Frames wait in a slot of one (the newest wins), questions in a bounded priority queue. While an answer is decoded,
-the thread lets the waiting frame and the waiting calls through between two tokens, so tracking keeps its pace.
+Frames wait in a slot of one (the newest wins), questions in a bounded queue. The thread turns in one loop: the
+waiting calls, the waiting frame, one token of the most urgent answer. So tracking keeps its pace while an answer is
+written, and a question of higher priority interrupts a lower one between two tokens; that one goes on afterwards.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .engine import Engine, OnText
@@ -23,11 +22,11 @@ from .errors import (
     NoImageError,
     NotReadyError,
     PixelReferError,
-    RequestTimeoutError,
     StaleImageError,
 )
 from .meters import WorkerMeter
-from .types import Answer, FinishReason, Frame, Query, TrackUpdate, WorkerStatistics
+from .tickets import Ticket, TicketQueue
+from .types import Frame, Query, TrackUpdate, WorkerStatistics
 
 log = logging.getLogger(__name__)
 Result = TypeVar('Result')
@@ -49,27 +48,6 @@ class _Call:
         return time.monotonic() < self.until_s
 
 
-@dataclass(eq=False)
-class Ticket:
-    """A question on its way. ``future`` ends with the :class:`Answer` or with an error."""
-
-    query: Query
-    on_text: OnText | None
-    submitted_s: float
-    deadline_s: float
-    future: Future[Answer] = field(default_factory=Future)
-    _cancelled: threading.Event = field(default_factory=threading.Event)
-
-    def cancel(self) -> None:
-        """Stop it: within one token when it is being answered, at once when it is still queued."""
-        self._cancelled.set()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether :meth:`cancel` was called."""
-        return self._cancelled.is_set()
-
-
 class Worker:
     """Runs an engine on a thread of its own.
 
@@ -83,9 +61,7 @@ class Worker:
         self._wake = threading.Condition()
         self._frame: Frame | None = None
         self._calls: list[_Call] = []
-        self._tickets: list[tuple[int, int, Ticket]] = []
-        self._order = itertools.count()
-        self._current: Ticket | None = None
+        self._tickets = TicketQueue()
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._meter = WorkerMeter()
@@ -135,35 +111,44 @@ class Worker:
         return call.future
 
     def submit(
-        self, query: Query, *, limit: int, timeout_s: float, on_text: OnText | None = None, priority: int = 0
+        self,
+        query: Query,
+        *,
+        limit: int | None,
+        timeout_s: float,
+        on_text: OnText | None = None,
+        priority: int = 0,
     ) -> Ticket:
         """Queue a question. ``on_text`` runs on the worker's thread.
 
-        ``limit``: most questions waiting at once. ``timeout_s``: from now to the end of the answer. Higher
-        ``priority`` goes first. Raises :class:`BusyError`.
+        ``limit``: most questions waiting at once; None = let this one in anyhow. ``timeout_s``: from now to the end
+        of the answer. A higher ``priority`` goes first and interrupts what is being answered.
+        Raises :class:`BusyError`.
         """
         now_s = time.monotonic()
-        ticket = Ticket(query, on_text, now_s, now_s + timeout_s)
+        ticket = Ticket(query, on_text, priority, now_s, now_s + timeout_s)
         with self._wake:
             self._check_running()
-            if len(self._tickets) >= limit:
-                raise BusyError(f'{len(self._tickets)} questions are waiting: try again later')
-            heapq.heappush(self._tickets, (-priority, next(self._order), ticket))
+            if limit is not None and self._tickets.waiting >= limit:
+                raise BusyError(f'{self._tickets.waiting} questions are waiting: try again later')
+            self._tickets.add(ticket)
             self._wake.notify()
         return ticket
+
+    def ahead_of(self, ticket: Ticket) -> int:
+        """How many questions go before this one: waiting while it waits, interrupting it once it has begun."""
+        with self._wake:
+            return self._tickets.ahead_of(ticket)
 
     def cancel_all(self) -> None:
         """Cancel the running question and all that wait."""
         with self._wake:
-            for _, _, ticket in self._tickets:
-                ticket.cancel()
-            if self._current is not None:
-                self._current.cancel()
+            self._tickets.cancel_all()
 
     def statistics(self) -> WorkerStatistics:
         """Counters and rates up to now."""
         with self._wake:
-            return self._meter.read(queued=len(self._tickets))
+            return self._meter.read(queued=self._tickets.waiting)
 
     def _check_running(self) -> None:
         if self._stopping or self._thread is None:
@@ -183,7 +168,7 @@ class Worker:
             self._run_calls(engine)
             self._run_frame(engine)
             self._run_ticket(engine)
-        self._abandon()
+        self._abandon(engine)
 
     def _wait_for_work(self) -> bool:
         with self._wake:
@@ -245,42 +230,26 @@ class Worker:
 
     def _run_ticket(self, engine: Engine) -> None:
         with self._wake:
-            if not self._tickets:
-                return
-            ticket = self._current = heapq.heappop(self._tickets)[2]
-        self._settle(ticket.future, lambda: self._answer(engine, ticket))
-        self._current = None
+            ticket = self._tickets.next()
+        if ticket is not None:
+            self._advance(engine, ticket)
 
-    def _answer(self, engine: Engine, ticket: Ticket) -> Answer:
-        queue_s = time.monotonic() - ticket.submitted_s
-        stop = self._stop_reason(ticket)
-        if stop is FinishReason.CANCELED:
-            raise CanceledError('cancelled while it waited in the queue')
-        if stop is FinishReason.TIMEOUT:
-            raise RequestTimeoutError(
-                f'still in the queue after {queue_s:.1f} s: ask less, or allow more time'
-            )
+    def _advance(self, engine: Engine, ticket: Ticket) -> None:
+        try:
+            answer = ticket.advance(engine)
+        except Exception as error:
+            self._forget(ticket)
+            self._fail(ticket.future, error)
+            return
+        if answer is not None:
+            # Out of the queue first: whoever hears the answer may ask the next question at once.
+            self._forget(ticket)
+            self._meter.answered()
+            ticket.future.set_result(answer)
 
-        def between_tokens() -> FinishReason | None:
-            self._run_calls(engine)
-            self._run_frame(engine)
-            return self._stop_reason(ticket)
-
-        answer = engine.answer(ticket.query, on_text=ticket.on_text, should_stop=between_tokens)
-        self._meter.answered()
-        timing = answer.timing
-        timing = replace(
-            timing,
-            queue_s=queue_s,
-            first_token_s=timing.first_token_s + queue_s,
-            total_s=timing.total_s + queue_s,
-        )
-        return replace(answer, timing=timing)
-
-    def _stop_reason(self, ticket: Ticket) -> FinishReason | None:
-        if ticket.cancelled or self._stopping:
-            return FinishReason.CANCELED
-        return FinishReason.TIMEOUT if time.monotonic() > ticket.deadline_s else None
+    def _forget(self, ticket: Ticket) -> None:
+        with self._wake:
+            self._tickets.remove(ticket)
 
     def _settle(self, future: Future[Result], work: Callable[[], Result]) -> None:
         try:
@@ -298,11 +267,17 @@ class Worker:
             log.error('a request failed', exc_info=error)
         future.set_exception(error)
 
-    def _abandon(self) -> None:
-        """End what still waits when the thread ends, so that nobody waits for ever."""
+    def _abandon(self, engine: Engine | None = None) -> None:
+        """End what still waits when the thread ends, so that nobody waits for ever; what has begun keeps its text."""
         with self._wake:
-            waiting = [call.future for call in self._calls] + [item[2].future for item in self._tickets]
+            self._tickets.cancel_all()
+            begun = self._tickets.begun
+        if engine is not None:
+            for ticket in begun:
+                self._advance(engine, ticket)
+        with self._wake:
+            waiting = [call.future for call in self._calls]
+            waiting += [ticket.future for ticket in self._tickets.take_all()]
             self._calls.clear()
-            self._tickets.clear()
         for future in waiting:
             future.set_exception(CanceledError('the node was shut down'))

@@ -226,6 +226,21 @@ def test_other_work_between_tokens_changes_nothing(model: PixelRefer):
     assert answer.text == expected.text
 
 
+def test_answers_written_in_turns_are_those_written_one_after_the_other(model: PixelRefer):
+    cases = [('What is <region>?', [[tokens(1)]]), ('What is <region>? Say more.', [[tokens(1)]])]
+    expected = [model.generate(*case, options=options()).token_ids for case in cases]
+    model.decoder.prefixes.clear()
+    under_way = [model.generate_in_steps(*case, options=options()) for case in cases]
+    written = {}
+    while len(written) < len(cases):
+        for index, steps in enumerate(under_way):
+            try:
+                steps.send(None)
+            except StopIteration as end:
+                written.setdefault(index, end.value and end.value.token_ids)
+    assert [written[index] for index in range(len(cases))] == expected
+
+
 def test_an_error_in_the_listener_leaves_the_model_usable(model: PixelRefer):
     expected = model.generate(QUESTION, [[tokens(1)]], options=options())
 

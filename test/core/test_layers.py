@@ -45,6 +45,7 @@ FLOORS = (
         'segmentation_metrics',
         'settings_text',
         'sheet',
+        'steps',
         'stop_strings',
         'synthetic_clip',
         'track_state',
@@ -79,7 +80,7 @@ FLOORS = (
         'weights',
     },
     {'engine'},
-    {'worker'},
+    {'tickets', 'worker'},
     {'cli'},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -20,6 +20,7 @@ from pixelrefer_core.errors import (
     UnknownObjectError,
 )
 from pixelrefer_core.settings import Settings, TrackerSettings
+from pixelrefer_core.tickets import MOST_BEGUN
 from pixelrefer_core.tracker import create_tracker
 from pixelrefer_core.types import (
     NANOSECONDS,
@@ -51,13 +52,13 @@ class PacedModel:
     def encode_objects(self, views):
         return [ObjectTokens(None, view.frame.stamp_ns) for view in views]
 
-    def generate(self, instruction, objects, *, options, on_text=None, should_stop=None):
+    def generate_in_steps(self, instruction, objects, *, options, on_text=None):
         words = []
         while True:
             assert self.go.acquire(timeout=20)
             if self.fault is not None:
                 raise self.fault
-            reason = should_stop()
+            reason = yield
             if reason is None and len(words) == options.max_new_tokens:
                 reason = FinishReason.LENGTH
             if reason is not None:
@@ -114,6 +115,13 @@ def setup():
     yield setup
     setup.model.go.release(100)
     assert setup.worker.stop()
+
+
+def wait_for(condition) -> None:
+    deadline_s = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline_s
+        threading.Event().wait(0.01)
 
 
 def block(worker) -> threading.Event:
@@ -202,21 +210,91 @@ def test_a_deadline_that_passes_in_the_middle_keeps_the_text_so_far(setup):
     assert (answer.finish_reason, answer.text) == (FinishReason.TIMEOUT, 'w0 w1')
 
 
-def test_a_full_queue_is_busy_and_higher_priority_goes_first(setup):
+def test_a_full_queue_is_busy(setup):
     free = block(setup.worker)
-    low, high = setup.ask(limit=2), setup.ask(limit=2, priority=5)
+    for _ in range(2):
+        setup.ask(limit=2)
     with pytest.raises(BusyError, match='2 questions are waiting'):
         setup.ask(limit=2)
-    order = []
-    low.future.add_done_callback(lambda _: order.append('low'))
-    high.future.add_done_callback(lambda _: order.append('high'))
-    low.cancel()
-    high.cancel()
+    assert setup.worker.statistics().queued_queries == 2
+    setup.ask(limit=None)
     free.set()
-    for ticket in (low, high):
-        with pytest.raises(CanceledError):
-            ticket.future.result(20)
-    assert order == ['high', 'low']
+
+
+def test_higher_priority_goes_first(setup):
+    free = block(setup.worker)
+    low, high = setup.ask(), setup.ask(priority=5)
+    assert (setup.worker.ahead_of(high), setup.worker.ahead_of(low)) == (0, 1)
+    free.set()
+    setup.model.let(1)
+    assert high.has_begun
+    assert not low.has_begun
+
+
+def test_equal_priority_does_not_interrupt(setup):
+    first = setup.ask()
+    setup.model.let(1)
+    second = setup.ask()
+    setup.model.let(2)
+    assert not second.has_begun
+    assert (setup.worker.ahead_of(first), setup.worker.ahead_of(second)) == (0, 1)
+
+
+@pytest.fixture
+def interrupted(setup):
+    """An answer with two words, and a more urgent one that has begun in its stead."""
+    low = setup.ask()
+    setup.model.let(2)
+    high = setup.ask(priority=1)
+    setup.model.go.release()  # the low one gives way, and the high one reads its prompt
+    return low, high
+
+
+def test_a_more_urgent_question_interrupts_between_two_tokens_and_the_other_goes_on(setup, interrupted):
+    low, high = interrupted
+    setup.model.let(1)
+    assert (setup.worker.ahead_of(high), setup.worker.ahead_of(low)) == (0, 1)
+    high.cancel()
+    setup.model.let(1)
+    assert high.future.result(20).text == 'w0'
+    assert setup.model.written.acquire(timeout=20)  # the next word of the low one
+    low.cancel()
+    setup.model.let(1)
+    assert low.future.result(20).text == 'w0 w1 w2'
+
+
+@pytest.mark.parametrize('reason', [FinishReason.CANCELED, FinishReason.TIMEOUT])
+def test_an_interrupted_answer_ends_at_once_with_its_text_when_it_has_to(setup, interrupted, reason):
+    low, high = interrupted
+    if reason is FinishReason.CANCELED:
+        low.cancel()
+    else:
+        low.deadline_s = 0.0
+    setup.model.let(1)
+    answer = low.future.result(20)
+    assert (answer.finish_reason, answer.text) == (reason, 'w0 w1')
+    assert not high.future.done()
+
+
+def test_a_question_cancelled_in_the_queue_ends_while_another_is_answered(setup):
+    running, waiting = setup.ask(), setup.ask()
+    setup.model.let(1)
+    waiting.cancel()
+    setup.model.let(1)
+    with pytest.raises(CanceledError, match='queue'):
+        waiting.future.result(20)
+    assert not running.future.done()
+
+
+def test_answers_under_way_are_bounded_however_urgent_the_next(setup):
+    for priority in range(MOST_BEGUN):
+        ticket = setup.ask(priority=priority)
+        if priority:
+            setup.model.go.release()  # the one before gives way
+        wait_for(lambda ticket=ticket: ticket.has_begun)
+    late = setup.ask(priority=MOST_BEGUN)
+    setup.model.let(2)
+    assert not late.has_begun
 
 
 def stamp_of(second: int):
@@ -274,9 +352,7 @@ def test_a_fault_in_one_answer_reaches_its_asker_and_the_next_is_served(setup, f
 
 def test_a_frame_that_fails_is_counted_and_the_next_is_tracked(setup):
     setup.worker.offer(Frame(np.zeros((9000, 9000, 3), np.uint8), 0))
-    deadline_s = time.monotonic() + 20
-    while not setup.worker.statistics().failures and time.monotonic() < deadline_s:
-        threading.Event().wait(0.01)
+    wait_for(lambda: setup.worker.statistics().failures)
     assert setup.worker.statistics().failures_by_code == {7004: 1}
     setup.offer()
     assert setup.tracked(2)
