@@ -9,6 +9,7 @@ import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ from pixelrefer_core.types import Frame, ImageArray, ObjectState, TrackedObject
 
 from ..record import RATE_HZ
 from ..samples import ClipSource, Drawing, find_clips, mask_of, read_frames
-from .question import SimQuestion
+from .question import Kind, SimQuestion
 from .view import View
 
 
@@ -33,9 +34,11 @@ def main() -> None:
     parser.add_argument('--first', type=int, default=0, help='number of the first clip')
     parser.add_argument('--count', type=int, default=0, help='how many clips; 4 on a sheet, else all')
     parser.add_argument('--stills', type=float, default=0.2, help='share of single frames')
+    parser.add_argument('--kinds', default='', help='only questions of these, with commas between')
     options = parser.parse_args()
     clips = find_clips(options.clips)
-    source = ClipSource(clips, Drawing(stills=options.stills))
+    kinds = tuple(kind for kind in get_args(Kind) if kind in options.kinds.split(','))
+    source = ClipSource(clips, Drawing(kinds, stills=options.stills))
     numbers = range(len(source))[options.first :][: options.count or (4 if options.output else None)]
     if options.output:
         sheets = [_sheet(clips[number], *source.questions(number, 0)) for number in numbers]

@@ -163,7 +163,7 @@ def put(
         possible = {fact.value, *fact.false_values}
         classes = tuple(topic.say(value) for value in topic.values if value in possible)
     phrasings = topic.claimed if manner.form == 'yes_no' and topic.claimed else topic.asked
-    pattern = str(rng.choice(phrasings.held_out if manner.held_out else phrasings.training))
+    pattern = str(rng.choice(_patterns(phrasings, manner, named=len(fact.objects) < len(marked))))
     text = _fill(pattern, names, words, medium, alone=len(marked) == 1, rng=rng)
     if choices:
         text = f'{text} {" ".join(choices)}{CHOICE_SUFFIX}'
@@ -186,6 +186,12 @@ def put(
 def with_article(words: str) -> str:
     """Return ``a`` or ``an`` and the words."""
     return f'{"an" if words[0] in "aeiou" else "a"} {words}'
+
+
+def _patterns(phrasings: Phrasings, manner: Manner, *, named: bool) -> tuple[str, ...]:
+    """Return the phrasings to choose from; ``named``: those that say which of the marked objects is meant."""
+    patterns = phrasings.held_out if manner.held_out else phrasings.training
+    return tuple(pattern for pattern in patterns if '{a}' in pattern) if named else patterns
 
 
 def _pointing(fact: Fact, marked: Sequence[str]) -> Fact:
