@@ -65,10 +65,15 @@ class Chooser:
             }
             for (topic, stratum), answers in counts.items():
                 level = min(answers['yes'], answers['no']) if topic in polar else median(answers.values())
-                for value, count in answers.items():
-                    key = topic, stratum, value
-                    wanted = self._shares[key] * (level + _SMOOTHING) / (count + _SMOOTHING)
-                    self._shares[key] = min(max(wanted, _LEAST_SHARE), 1.0)
+                wanted = {
+                    value: self._shares[topic, stratum, value]
+                    * min(1.0, (level + _SMOOTHING) / (count + _SMOOTHING))
+                    for value, count in answers.items()
+                }
+                # The rarest answer is always asked for: chance must not wear the shares down round by round.
+                most = max(wanted.values())
+                for value, share in wanted.items():
+                    self._shares[topic, stratum, value] = max(share / most, _LEAST_SHARE)
 
 
 def _key(fact: Fact) -> tuple[str, str, str]:

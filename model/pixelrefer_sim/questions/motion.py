@@ -19,6 +19,8 @@ _GOING = {f'{verb} {way}': f'It is {verb} {WAYS[way]}.' for verb in ('rolling', 
 _WENT = {f'{verb} {way}': f'It was {verb} {WAYS[way]}.' for verb in ('rolling', 'sliding') for way in WAYS}
 # Two objects began to move so long one after the other: two frames apart at least, seconds.
 _APART_S = 0.3
+# Hidden when less of it is seen on some frame, never hidden when more on all.
+_COVERED_SHARE, _FREE_SHARE = 0.2, 0.95
 
 DOING = Topic(
     'doing',
@@ -289,13 +291,15 @@ def sequence_facts(view: View, name: str) -> Iterator[Fact]:
         yield Fact(FELL, (name,), 'yes')
         if told:
             yield Fact(HISTORY, (name,), told)
-    if not _in_sight(view, name) or movement.carried or movement.fell:
+    if movement.carried or movement.fell:
+        return
+    yield from _hidden(view, name)
+    if not _in_sight(view, name):
         return
     yield Fact(FELL, (name,), 'no', weight=1.0 if movement.moved else 0.3)
     if told:
         yield Fact(HISTORY, (name,), told)
     yield from _polar_history(name, movement, told)
-    yield from _hidden(view, name)
 
 
 def order_facts(view: View, a: str, b: str) -> Iterator[Fact]:
@@ -359,12 +363,13 @@ def _polar_history(name: str, movement: Movement, told: str) -> Iterator[Fact]:
 
 def _hidden(view: View, name: str) -> Iterator[Fact]:
     place = view.record.index(name)
-    shares = [
-        view.record.visible_px[frame][place] / max(view.record.whole_px[frame][place], 1)
-        for frame in view.frames
-    ]
-    if min(shares) < 0.2 or min(shares) > 0.95:
-        yield Fact(HID, (name,), 'yes' if min(shares) < 0.2 else 'no')
+    whole = [view.record.whole_px[frame][place] for frame in view.frames]
+    if view.frames[0] not in view.seen_frames(name) or not all(whole):
+        return
+    seen = [view.record.visible_px[frame][place] for frame in view.frames]
+    least = min(part / all_ for part, all_ in zip(seen, whole, strict=True))
+    if least < _COVERED_SHARE or least > _FREE_SHARE:
+        yield Fact(HID, (name,), 'yes' if least < _COVERED_SHARE else 'no')
 
 
 def _manner(rolls: bool, direction: Direction) -> str:
