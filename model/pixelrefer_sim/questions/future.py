@@ -154,6 +154,6 @@ def collision_facts(view: View, a: str, b: str) -> Iterator[Fact]:
     if outcome is None or not view.seen_last(b) or movement_of(view, a).end != 'moving':
         return
     if outcome.first == 'hits':
-        yield Fact(WILL_HIT_IT, (a, b), 'yes' if outcome.other == b else 'no', stratum='hits')
+        yield Fact(WILL_HIT_IT, (a, b), 'yes' if outcome.other == b else 'no')
     elif not outcome.hits:
-        yield Fact(WILL_HIT_IT, (a, b), 'no', stratum='misses', weight=0.5)
+        yield Fact(WILL_HIT_IT, (a, b), 'no', weight=0.5)
