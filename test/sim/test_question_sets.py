@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import pickle
 import pkgutil
 import re
 from collections import Counter
@@ -104,6 +105,12 @@ def test_the_same_numbers_give_the_same_sample_and_another_epoch_another(folder)
 
     assert texts(0) == texts(0)
     assert texts(0) != texts(1)
+
+
+def test_a_source_can_be_sent_to_another_process(folder):
+    source = open_source(str(folder))
+    sent = pickle.loads(pickle.dumps(source))
+    assert sent.sample(3, 1).turns == source.sample(3, 1).turns
 
 
 def test_the_first_stage_asks_what_there_is_on_single_frames(folder):

@@ -36,11 +36,13 @@ class Chooser:
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._shares: defaultdict[tuple[str, str, str], float] = defaultdict(lambda: 1.0)
+        self._shares: dict[tuple[str, str, str], float] = {}
 
     def choose(self, facts: Sequence[Fact], rng: np.random.Generator) -> list[Fact]:
         """Return some of the facts in random order; none only where there are none."""
-        kept = [f for f in facts if rng.random() < f.weight * self._shares[_key(f)]] or list(facts[:1])
+        kept = [f for f in facts if rng.random() < f.weight * self._shares.get(_key(f), 1.0)] or list(
+            facts[:1]
+        )
         shuffled = [kept[place] for place in rng.permutation(len(kept))]
         of_topic: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
         of_kind: defaultdict[str, itertools.count[int]] = defaultdict(itertools.count)
@@ -73,7 +75,8 @@ class Chooser:
 
     def _adapt(self, topic: str, stratum: str, answers: Counter[str], level: float) -> None:
         wanted = {
-            value: self._shares[topic, stratum, value] * min(1.0, (level + _SMOOTHING) / (count + _SMOOTHING))
+            value: self._shares.get((topic, stratum, value), 1.0)
+            * min(1.0, (level + _SMOOTHING) / (count + _SMOOTHING))
             for value, count in answers.items()
         }
         # The rarest answer is always asked for: chance must not wear the shares down round by round.
