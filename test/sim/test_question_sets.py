@@ -16,6 +16,7 @@ from pixelrefer_core.errors import InvalidRequestError
 from pixelrefer_sim import questions, suite
 from pixelrefer_sim.catalogue import CATEGORIES, COLOURS
 from pixelrefer_sim.disturb import Look, disturb_mask
+from pixelrefer_sim.export import export
 from pixelrefer_sim.questions.balance import Chooser
 from pixelrefer_sim.questions.make import facts_about
 from pixelrefer_sim.questions.question import Fact, Manner, Phrasings, Topic, put
@@ -23,6 +24,7 @@ from pixelrefer_sim.questions.quota import Shown, balanced
 from pixelrefer_sim.questions.view import View, windows
 from pixelrefer_sim.record import HEIGHT, WIDTH, Event, Outcome, load_record
 from pixelrefer_sim.samples import FOUNDATIONAL, open_source
+from pixelrefer_train.official_json import OfficialSource
 from pixelrefer_train.samples import check_sample
 
 from .clips_by_hand import clip, save, thing
@@ -111,6 +113,19 @@ def test_a_source_can_be_sent_to_another_process(folder):
     source = open_source(str(folder))
     sent = pickle.loads(pickle.dumps(source))
     assert sent.sample(3, 1).turns == source.sample(3, 1).turns
+
+
+def test_what_is_exported_is_read_back_the_same(folder, tmp_path):
+    file = export(folder, tmp_path, limit=3)
+    read = OfficialSource(file, tmp_path, scene=False, max_frames=8)
+    source = open_source(str(folder), exact_masks=1.0, plain_pictures=1.0, limit=3)
+    made = [(sample, turn) for sample in (source.sample(i, 0) for i in range(3)) for turn in sample.turns]
+    assert len(read) == len(made)
+    for number, (sample, turn) in enumerate(made):
+        other = read.sample(number, 0)
+        assert other.turns == (turn,)
+        for masks, others in zip(sample.objects, other.objects, strict=True):
+            assert all((a == b).all() for (_, a), (_, b) in zip(masks, others, strict=True))
 
 
 def test_the_first_stage_asks_what_there_is_on_single_frames(folder):

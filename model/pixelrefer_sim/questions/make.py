@@ -40,7 +40,7 @@ def question_about(
 ) -> SimQuestion:
     """Ask about a fact of :func:`facts_about`, and note what of it training never sees."""
     question = put(fact, marked, manner, rng, medium=view.medium)
-    return replace(question, held_out=(*view.held_out(tuple(marked)), *question.held_out))
+    return replace(question, held_out=(*view.held_out(fact.objects), *question.held_out))
 
 
 def _facts_of_one(view: View, name: str) -> Iterator[Fact]:
