@@ -6,6 +6,7 @@ Nothing here uses a network.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,7 +33,10 @@ from .model_config import (
     to_official,
 )
 from .pixelrefer import Identity, PixelRefer
+from .shipped import NANO, NANO_NOTE, shipped_folder
 from .weights import Loader, fill, fill_random, find_tensors, official_tensors
+
+log = logging.getLogger(__name__)
 
 _RANDOM = 'random-'
 _TOWER = 'model.vision_encoder.vision_encoder.'
@@ -43,9 +47,10 @@ def load_model(
 ) -> PixelRefer:
     """Load a model to answer with.
 
-    ``path``: a checkpoint folder, a hub repository in the local cache, or ``random-nano``, ``random-2b``,
-    ``random-7b`` (seeded weights without training). ``compat``: ``fixed`` or ``official``, see
-    :class:`~.model_config.Compatibility`. ``threads``: CPU threads, 0 = leave as they are.
+    ``path``: a checkpoint folder, a hub repository in the local cache, ``nano`` (the small trained model that is
+    shipped), or ``random-nano``, ``random-2b``, ``random-7b`` (seeded weights without training). ``compat``:
+    ``fixed`` or ``official``, see :class:`~.model_config.Compatibility`. ``threads``: CPU threads, 0 = leave as
+    they are.
     Raises :class:`ModelError` saying what is missing and what to do.
     """
     if compat not in COMPATIBILITY:
@@ -99,7 +104,10 @@ def _build(
 
 
 def find_folder(path: str) -> Path:
-    """Return the folder of a model: ``path`` itself, or a repository's snapshot in the hub's local cache."""
+    """Return the folder of a model: shipped, ``path`` itself, or a repository's snapshot in the hub's local cache."""
+    if path == NANO:
+        log.info(NANO_NOTE)
+        return shipped_folder('pixelrefer_lite_nano')
     folder = Path(path).expanduser()
     if folder.is_dir():
         return folder

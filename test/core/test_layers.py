@@ -45,6 +45,7 @@ FLOORS = (
         'segmentation_metrics',
         'settings_text',
         'sheet',
+        'shipped',
         'steps',
         'stop_strings',
         'synthetic_clip',

@@ -15,6 +15,7 @@ from ..device import choose_device, choose_dtype
 from ..errors import ModelError
 from ..hub import MODEL_FILES, cached_folder
 from ..settings import TrackerSettings
+from ..shipped import NANO, shipped_folder
 from .sam2_config import nano_config, with_image_size
 
 RANDOM_NANO = 'random-nano'
@@ -52,7 +53,9 @@ def load_sam2(settings: TrackerSettings) -> PreTrainedModel:
 
 
 def find_sam2(path: str) -> Path:
-    """Return the folder of a checkpoint: ``path`` itself, or its snapshot in the hub's cache."""
+    """Return the folder of a checkpoint: shipped, ``path`` itself, or its snapshot in the hub's cache."""
+    if path == NANO:
+        return shipped_folder('sam2_nano')
     folder = Path(path).expanduser()
     return folder if folder.is_dir() else cached_folder(path, MODEL_FILES)
 
