@@ -1,17 +1,23 @@
 """The object tokens of the recent past, a bounded ring per object.
 
 Tokens are made while tracking, never at question time: for PixelRefer-Lite they depend on the frame and the mask
-alone, so this is exact and a question costs prefill and decoding only.
+alone, so this is exact and a question costs prefill and decoding only. All objects are sampled on the same frames,
+as in the training data; these share the encoder's view of the whole frame, too.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from statistics import median
 
 from .errors import ObjectNeverSeenError, WindowEmptyError
 from .settings import WindowSettings
 from .types import NANOSECONDS, Frame, ObjectTokens, ObjectView, TimeWindow, TrackedObject
+
+# So many gaps between frames say how fast the camera is.
+_GAPS = 8
 
 Encode = Callable[[Sequence[ObjectView]], Sequence[ObjectTokens]]
 
@@ -23,10 +29,22 @@ class ObjectMemory:
         self.settings = settings
         self._encode = encode
         self._rings: dict[str, deque[ObjectTokens]] = {}
+        # Of the newest frames, and of the last one on which all objects were due.
+        self._stamps_ns: deque[int] = deque(maxlen=_GAPS + 1)
+        self._sampled_ns = 0
 
     def observe(self, frame: Frame, objects: Sequence[TrackedObject]) -> None:
-        """Make tokens, in one batch, of the objects that are visible on ``frame`` and due for a sample."""
-        due = [item for item in objects if self._is_due(item, frame.stamp_ns)]
+        """Make tokens, in one batch, of the objects that are visible on ``frame``, if it is due for a sample.
+
+        An object of which there are no tokens yet does not wait for that. The same frame may come again with
+        other objects.
+        """
+        sampled = self._is_due(frame.stamp_ns)
+        due = [
+            item
+            for item in objects
+            if item.mask_area >= self.settings.minimum_area_px and self._wants(item.object_id, frame, sampled)
+        ]
         if due:
             made = self._encode([ObjectView(frame, item.mask) for item in due])
             for item, tokens in zip(due, made, strict=True):
@@ -72,14 +90,25 @@ class ObjectMemory:
     def clear(self) -> None:
         """Drop everything."""
         self._rings.clear()
+        self._stamps_ns.clear()
 
-    def _is_due(self, item: TrackedObject, stamp_ns: int) -> bool:
-        if item.mask_area < self.settings.minimum_area_px:
-            return False
-        ring = self._rings.get(item.object_id)
-        # Half a millisecond of slack: a 10 Hz camera must meet a 1 Hz sample rate on every tenth frame.
-        period_ns = NANOSECONDS / self.settings.sample_rate_hz - 500_000
-        return not ring or stamp_ns - ring[-1].stamp_ns >= period_ns
+    def _wants(self, object_id: str, frame: Frame, sampled: bool) -> bool:
+        ring = self._rings.get(object_id)
+        return not ring or (sampled and ring[-1].stamp_ns < frame.stamp_ns)
+
+    def _is_due(self, stamp_ns: int) -> bool:
+        """Tell whether this frame is the one nearest to a period after the last sample, and note it."""
+        stamps_ns = self._stamps_ns
+        if not stamps_ns:
+            self._sampled_ns = stamp_ns
+        if not stamps_ns or stamp_ns > stamps_ns[-1]:
+            stamps_ns.append(stamp_ns)
+            # Stamps jitter: half a gap too early is better than the next frame, more than half a gap too late.
+            gaps_ns = [later - earlier for earlier, later in pairwise(stamps_ns)]
+            slack_ns = median(gaps_ns) / 2 if gaps_ns else 0.0
+            if stamp_ns - self._sampled_ns + slack_ns >= NANOSECONDS / self.settings.sample_rate_hz:
+                self._sampled_ns = stamp_ns
+        return self._sampled_ns == stamp_ns
 
     def _evict(self, object_id: str, now_ns: int) -> None:
         ring = self._rings.get(object_id, deque())

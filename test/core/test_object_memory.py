@@ -51,6 +51,50 @@ def test_tokens_are_sampled_at_the_set_rate_from_a_faster_camera():
     assert stamps(memory) == [0.0, 1.0, 2.0, 3.0]
 
 
+@pytest.mark.parametrize('seed', range(5))
+def test_stamps_that_jitter_are_sampled_evenly(seed):
+    late = np.random.default_rng(seed).uniform(-0.02, 0.02, 101)
+    found = stamps(filled(np.arange(101) / 10 + 1 + late, sample_rate_hz=5.0, max_frames=180))
+    assert len(found) == 51
+    assert np.abs(np.array(found) - 1 - np.arange(51) / 5).max() <= 0.02
+
+
+def test_the_frame_nearest_to_the_wanted_time_is_taken():
+    # A camera of 30 Hz has no frame 0.25 s after another: 8 or 7 gaps are nearest.
+    found = np.diff(stamps(filled(np.arange(90) / 30, sample_rate_hz=4.0)))
+    assert ((found > 0.23) & (found < 0.27)).all()
+
+
+def test_lost_frames_do_not_change_the_rate_for_good():
+    seconds = [number / 10 for number in range(41) if number not in (6, 7, 8)]
+    assert stamps(filled(seconds, sample_rate_hz=5.0))[-5:] == pytest.approx([3.1, 3.3, 3.5, 3.7, 3.9])
+
+
+def test_objects_that_came_at_different_times_are_sampled_on_the_same_frames():
+    memory = ObjectMemory(WindowSettings(sample_rate_hz=5.0, max_frames=3), Encoder())
+    for number in range(13):
+        names = ['cup'] + ['ball'] * (number >= 3)
+        memory.observe(frame(number / 10), [item(name) for name in names])
+    chosen = [memory.select(name, TimeWindow()) for name in ('cup', 'ball')]
+    assert [[tokens.stamp_ns for tokens in of_one] for of_one in chosen] == [[8e8, 10e8, 12e8]] * 2
+
+
+def test_a_new_object_does_not_wait_for_the_next_sample():
+    memory = ObjectMemory(WindowSettings(), Encoder())
+    memory.observe(frame(0), [])
+    memory.observe(frame(0.3), [])
+    memory.observe(frame(0.3), [item('cup')])
+    assert stamps(memory) == [0.3]
+
+
+def test_a_frame_that_comes_again_with_a_new_object_is_encoded_for_that_one_alone():
+    encoder = Encoder()
+    memory = ObjectMemory(WindowSettings(), encoder)
+    memory.observe(frame(0), [item('cup')])
+    memory.observe(frame(0), [item('cup'), item('ball')])
+    assert encoder.batches == [1, 1]
+
+
 def test_all_objects_of_a_frame_are_encoded_in_one_batch():
     encoder = Encoder()
     ObjectMemory(WindowSettings(), encoder).observe(frame(0), [item('a'), item('b'), item('c')])
