@@ -6,7 +6,6 @@ python -m pixelrefer_sim.demo_clip --output config/demo_clip
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Collection, Iterator, Mapping
@@ -18,10 +17,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pixelrefer_core.masks import mask_box
 from pixelrefer_core.types import ImageArray, MaskArray
 
 from .demo_scene import load_scene
+from .pointing import objects_file
 
 HEIGHT, WIDTH = 360, 480
 RATE_HZ = 10
@@ -92,7 +91,7 @@ def save_clip(folder: Path, *, seed: int = 0) -> None:
             file = folder / 'truth' / name / f'{frame.index:05d}.png'
             cv2.imwrite(str(file), mask.astype(np.uint8) * 255, _MASK_FORMAT)
         if frame.index == 0:
-            (folder / 'objects.json').write_text(_objects_file(frame.masks))
+            (folder / 'objects.json').write_text(objects_file(frame.masks, 'truth/box/00000.png'))
 
 
 def _photograph(model: Any, data: Any, renderer: Any) -> ImageArray:
@@ -124,31 +123,6 @@ def _masks(model: Any, data: Any, renderer: Any) -> dict[str, MaskArray]:
         filled = (bodies == model.body(name).id).astype(np.float32)
         masks[name] = np.asarray(cv2.resize(filled, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) > 0.5)
     return masks
-
-
-def _objects_file(masks: Mapping[str, MaskArray]) -> str:
-    """Point at the objects of the first frame: one by a box, one by points, one by its mask."""
-    x1, y1, x2, y2 = mask_box(masks['ball']) or (0, 0, 0, 0)
-    how: dict[str, dict[str, Any]] = {
-        'ball': {'box': [x1, y1, x2 - x1, y2 - y1]},
-        'mug': {'points': _inner_points(masks['mug'], 3)},
-        'box': {'mask': 'truth/box/00000.png'},
-    }
-    entries = [{'object_id': name, **how[name]} for name in OBJECTS]
-    lines = ',\n  '.join(json.dumps(entry) for entry in entries)
-    return f'{{"objects": [\n  {lines}\n]}}\n'
-
-
-def _inner_points(mask: MaskArray, count: int) -> list[list[int]]:
-    """Return pixels (x, y) far from the edge of the mask and from each other."""
-    free = mask.astype(np.uint8)
-    points = []
-    for _ in range(count):
-        depth = cv2.distanceTransform(free, cv2.DIST_L2, 5)
-        _, reach, _, (x, y) = cv2.minMaxLoc(depth)
-        points.append([int(x), int(y)])
-        cv2.circle(free, (x, y), max(1, round(reach)), (0.0,), cv2.FILLED)
-    return points
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from .record import (
     FRAMES,
     GENERATOR_VERSION,
     HEIGHT,
+    INSTANTS,
     WIDTH,
     WINDOW_ENDS,
     ClipRecord,
@@ -38,14 +39,16 @@ from .record import (
 from .simulation import Course, Simulation, run
 from .stage import build_model
 
-Split = Literal['train', 'stills', 'val', 'heldout', 'heldout_stills']
-# No seed belongs to two splits. ``stills``: one picture of a scene at rest, several objects more.
+Split = Literal['train', 'stills', 'val', 'heldout', 'heldout_stills', 'demo']
+# No seed belongs to two splits. ``stills``: one picture of a scene at rest, several objects more. ``demo``: the
+# future is filmed, too, to be shown afterwards.
 FIRST_SEED: dict[Split, int] = {
     'train': 0,
     'stills': 10_000_000,
     'val': 20_000_000,
     'heldout': 30_000_000,
     'heldout_stills': 40_000_000,
+    'demo': 50_000_000,
 }
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 93)
 
@@ -78,10 +81,11 @@ def _film(
     names = [placed.item.name for placed in layout.objects]
     shots: list[Photograph] = []
     windows: list[Window] = []
+    filmed = 1 if still else INSTANTS if split == 'demo' else FRAMES
     with Photographer(model, names) as photographer:
 
         def at(instant: int) -> None:
-            if instant < (1 if still else FRAMES):
+            if instant < filmed:
                 shots.append(photographer.photograph(simulation.data))
                 _save_image(shots[-1], folder / 'frames' / f'{instant:05d}.jpg')
             if instant in WINDOW_ENDS and not still:
