@@ -31,7 +31,7 @@ _logger = logging.getLogger(__name__)
 CLIPS_VARIABLE = 'PIXELREFER_SIM_CLIPS'
 SPLITS = ('train', 'val', 'heldout')
 # So many clips for each question of a kind, and at least.
-_CLIPS_PER_SAMPLE, _FEWEST_CLIPS = 0.8, 16
+_CLIPS_PER_SAMPLE, _FEWEST_CLIPS = 0.5, 16
 _SEEDS_APART, _MOST_SEEDS = 10_000, 1000
 # Of a held-out split, the share of questions in words that training never sees.
 _HELD_OUT_PHRASINGS = 0.25
