@@ -15,8 +15,9 @@ _YES_NO = ('yes', 'no')
 SIDE_MARGIN_PX = 24.0
 # ... in front or behind, and nearer or farther, when so far apart along the table or from the camera ...
 DEPTH_MARGIN_M = 0.06
-# ... and of left, right, in front and behind the one is meant whose distance on the table is so much longer.
-DOMINANCE = 1.5
+# ... and of left, right, in front and behind the one is meant whose distance on the table is so much longer; for
+# depth longer still, since the camera looks along it and shortens it.
+SIDE_DOMINANCE, DEPTH_DOMINANCE = 1.5, 2.0
 # One is bigger when the cylinder around it is so much bigger, and its longest side so much longer.
 _BULK, _LENGTH = 1.6, 1.12
 # Two are close when the gap between the circles around them is below the first, far from the second on.
@@ -236,9 +237,9 @@ def compare_sizes(view: View, a: str, b: str) -> int:
 
 def _where(view: View, pair: tuple[str, str], across: float, deeper: float) -> Iterator[Fact]:
     sideways = abs(float(view.in_camera(pair[0])[-1, 0] - view.in_camera(pair[1])[-1, 0]))
-    if sideways > DOMINANCE * abs(deeper) and abs(across) >= SIDE_MARGIN_PX:
+    if sideways > SIDE_DOMINANCE * abs(deeper) and abs(across) >= SIDE_MARGIN_PX:
         yield Fact(WHERE, pair, 'left' if across < 0 else 'right')
-    elif abs(deeper) > max(DOMINANCE * sideways, DEPTH_MARGIN_M):
+    elif abs(deeper) > max(DEPTH_DOMINANCE * sideways, DEPTH_MARGIN_M):
         yield Fact(WHERE, pair, 'front' if deeper < 0 else 'behind')
 
 
