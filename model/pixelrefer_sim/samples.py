@@ -41,12 +41,14 @@ _RECORDS_KEPT = 2048
 class Drawing:
     """How samples are drawn from clips.
 
-    ``kinds``: what is asked, empty = everything. ``questions``: at most so many a sample. ``stills``: share of
-    samples that show one frame of a clip instead of a window. ``exact_masks``: share of objects whose masks are
-    left as they are. ``plain_pictures``: share of samples whose pictures are.
+    ``kinds``: what is asked, empty = everything; ``forms``: how, empty = in all forms. ``questions``: at most so
+    many a sample. ``stills``: share of samples that show one frame of a clip instead of a window.
+    ``exact_masks``: share of objects whose masks are left as they are. ``plain_pictures``: share of samples
+    whose pictures are.
     """
 
     kinds: tuple[Kind, ...] = ()
+    forms: tuple[Form, ...] = ()
     questions: int = 16
     stills: float = 0.2
     exact_masks: float = 0.4
@@ -68,15 +70,15 @@ def open_source(
 ) -> ClipSource:
     """Open folders of rendered clips; ``limit``: only the first so many of each.
 
-    ``stage`` 1 asks for category, colour, size, place and a short phrase on single frames, 2 for everything.
+    ``stage`` 1 asks openly for category, colour, size, place and a short phrase on single frames, 2 for everything.
     Raises :class:`InvalidRequestError` when there are no clips.
     """
     folders = [Path(folder) for folder in ([clips] if isinstance(clips, str) else clips)]
     found = [clip for folder in folders for clip in find_clips(folder)[: limit or None]]
     if stage == 1:
-        drawing = Drawing(FOUNDATIONAL, questions, 1.0, exact_masks, plain_pictures)
+        drawing = Drawing(FOUNDATIONAL, ('open',), questions, 1.0, exact_masks, plain_pictures)
     else:
-        drawing = Drawing((), questions, exact_masks=exact_masks, plain_pictures=plain_pictures)
+        drawing = Drawing((), (), questions, exact_masks=exact_masks, plain_pictures=plain_pictures)
     return ClipSource(found, drawing, seed)
 
 
@@ -125,7 +127,7 @@ class ClipSource:
             chosen = self._chooser.choose(list(self._facts(view, marked)), rng)
             if chosen:
                 break
-        forms = [_draw_form(fact, rng) for fact in chosen]
+        forms = [_draw_form(fact, self._drawing.forms, rng) for fact in chosen]
         return (
             view,
             marked,
@@ -136,8 +138,12 @@ class ClipSource:
         )
 
     def _facts(self, view: View, marked: tuple[str, ...]) -> Iterator[Fact]:
-        kinds = self._drawing.kinds
-        return (fact for fact in facts_about(view, marked) if not kinds or fact.topic.kind in kinds)
+        kinds, forms = self._drawing.kinds, self._drawing.forms
+        return (
+            fact
+            for fact in facts_about(view, marked)
+            if (not kinds or fact.topic.kind in kinds) and (not forms or set(forms) & set(fact.topic.forms))
+        )
 
     def _survey(self) -> Iterator[list[Fact]]:
         rng = np.random.default_rng(self._seed)
@@ -207,7 +213,7 @@ def turn_of(view: View, question: SimQuestion) -> Turn:
     return Turn(instruction, question.answer, question.kind)
 
 
-def _draw_form(fact: Fact, rng: Rng) -> Form:
-    forms = fact.topic.forms
+def _draw_form(fact: Fact, wanted: tuple[Form, ...], rng: Rng) -> Form:
+    forms = [form for form in fact.topic.forms if not wanted or form in wanted]
     shares = np.array([_FORM_SHARES[form] for form in forms])
     return forms[rng.choice(len(forms), p=shares / shares.sum())]

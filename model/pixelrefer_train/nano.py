@@ -16,10 +16,11 @@ from pixelrefer_core.projector import Projector
 from pixelrefer_core.weights import fill_random
 
 NAME = 'PixelRefer-Lite-nano'
-# Spread of the embedding table; everything that enters the language model begins on this scale.
-EMBEDDING_STD = 0.02
-# Positions lie in [0, 1]; beside features of spread 1 they must be told apart at a few hundredths.
-POSITION_STD = 4.0
+# Spread of the embedding table; everything that enters the language model begins on this scale. On a smaller one
+# the first steps of the optimiser, each as large as the weights, would make all object tokens alike.
+EMBEDDING_STD = 0.1
+# Positions lie in [0, 1], beside features of spread 1.
+POSITION_STD = 1.0
 # Spread of GELU(x) for a normal x, mean included.
 _GELU_RMS = 0.65
 
@@ -62,9 +63,11 @@ def _scale(model: PixelRefer, generator: torch.Generator) -> None:
     def normal(weight: torch.Tensor, std: float) -> None:
         weight.normal_(0.0, std, generator=generator)
 
+    table = model.language_model.model.get_input_embeddings().weight
     for parameter in model.language_model.parameters():
         if parameter.dim() > 1:
-            normal(parameter, EMBEDDING_STD)
+            narrow = parameter.shape[1] ** -0.5  # keeps the size of what passes, at any width
+            normal(parameter, EMBEDDING_STD if parameter is table else narrow)
     position = model.visual_model.object_tokenizer.pos_linear
     normal(position.weight, POSITION_STD)
     position.bias.copy_(-0.5 * position.weight.sum(dim=1))  # the middle of the picture adds nothing

@@ -30,7 +30,9 @@ def group_of(name: str) -> str:
     raise KeyError(name)
 
 
-def make_optimizer(model: PixelRefer, rates: LearningRates, weight_decay: float) -> torch.optim.AdamW:
+def make_optimizer(
+    model: PixelRefer, rates: LearningRates, weight_decay: float, beta2: float = 0.999
+) -> torch.optim.AdamW:
     """Freeze the groups whose rate is 0, and return AdamW over the others; each knows its ``peak`` rate.
 
     Weight decay acts on matrices. Raises :class:`InvalidRequestError` when nothing is left to train.
@@ -55,7 +57,7 @@ def make_optimizer(model: PixelRefer, rates: LearningRates, weight_decay: float)
             }
             for (group, is_matrix), parameters in groups.items()
         ],
-        betas=(0.9, 0.999),
+        betas=(0.9, beta2),
         fused=True,
     )
 

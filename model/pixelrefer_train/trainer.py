@@ -163,7 +163,7 @@ class _Stage:
 
     def __init__(self, run: _Run, recipe: StageRecipe) -> None:
         self.owner, self.recipe, self.progress = run, recipe, run.progress
-        self.optimizer = make_optimizer(run.model, recipe.learning_rates, recipe.weight_decay)
+        self.optimizer = make_optimizer(run.model, recipe.learning_rates, recipe.weight_decay, recipe.beta2)
         # What was saved at the end of a stage is the optimiser of that stage; the next begins with a new one.
         if run.optimizer_state is not None and run.progress.step:
             self.optimizer.load_state_dict(dict(run.optimizer_state))
