@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,21 +21,38 @@ CARD: Colour = (255, 255, 255)
 INK: Colour = (24, 28, 36)
 SOFT_INK: Colour = (92, 99, 112)
 HAIRLINE: Colour = (222, 225, 230)
+RIGHT: Colour = (22, 128, 68)
+WRONG: Colour = (190, 38, 38)
 # A faint tint: the colours of the objects are part of the questions.
 _TINT, _TAG = 0.2, 17
 _PAD = 26
 # A card shows so many lines of a question and of an answer; the rest is cut.
 _QUESTION_LINES, _ANSWER_LINES = 3, 8
+# Room for a mark at the right of an answer.
+_MARK = 44
 
 Column = tuple[ImageArray, Sequence[TrackedObject], str]
-Row = tuple[str, str, str, str]
+
+
+class Row(NamedTuple):
+    """One question: who was asked, the question, the answer, a note.
+
+    ``right``: the mark of the answer, None = it was not marked; ``truth`` stands beside an answer that is wrong.
+    """
+
+    who: str
+    question: str
+    answer: str
+    note: str
+    truth: str = ''
+    right: bool | None = None
 
 
 def contact_sheet(title: str, columns: Sequence[Column], rows: Sequence[Row], footnote: str) -> ImageArray:
     """Return a picture, uint8 RGB (H, 2000, 3), worth showing to somebody.
 
-    ``columns``: (image, objects on it, caption) in the order of time; ``rows``: (who was asked, question,
-    answer, note). Names of objects in the first part of a row carry the colours of their masks.
+    ``columns``: (image, objects on it, caption) in the order of time; ``rows``: what was asked. Names of objects
+    in the first part of a row carry the colours of their masks.
     """
     names = {item.object_id for _, objects, _ in columns for item in objects}
     parts = [_heading(title), *_frames(columns), *_cards(rows, names)]
@@ -108,45 +126,54 @@ def _resized(item: TrackedObject, size: tuple[int, int]) -> TrackedObject:
 
 @dataclass
 class _Card:
-    """One question: who was asked, the question, the answer and a note, set in lines of one width."""
+    """One question, set in lines of one width."""
 
     row: Row
     width: int
     names: set[str]
     question: list[str] = field(init=False)
     answer: list[str] = field(init=False)
+    truth: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
         room = self.width - 2 * _PAD
-        self.question = wrap(self.row[1], room, BODY, max_lines=_QUESTION_LINES)
-        self.answer = wrap(self.row[2] or '(no text)', room, BODY, bold=True, max_lines=_ANSWER_LINES)
+        self.question = wrap(self.row.question, room, BODY, max_lines=_QUESTION_LINES)
+        answer = self.row.answer or '(no text)'
+        self.answer = wrap(answer, room - _MARK, BODY, bold=True, max_lines=_ANSWER_LINES)
+        said = f'in truth: {self.row.truth}' if self.row.right is False else ''
+        self.truth = wrap(said, room, BODY, max_lines=_QUESTION_LINES)
 
     @property
     def height(self) -> int:
         """Pixels that the lines take."""
-        small = sum(1 for text in (self.row[0], self.row[3]) if text)
-        return 2 * _PAD + small * _step(SMALL) + (len(self.question) + len(self.answer)) * _step(BODY)
+        small = sum(1 for text in (self.row.who, self.row.note) if text)
+        lines = len(self.question) + len(self.answer) + len(self.truth)
+        return 2 * _PAD + small * _step(SMALL) + lines * _step(BODY)
 
     def draw(self, height: int) -> ImageArray:
         """Return the card at ``height`` >= ``self.height``."""
         card = np.full((height, self.width, 3), HAIRLINE, np.uint8)
         card[1:-1, 1:-1] = CARD
         y = _PAD
-        if self.row[0]:
+        if self.row.who:
             self._draw_who(card, y + SMALL)
             y += _step(SMALL)
-        for lines, ink, bold in ((self.question, SOFT_INK, False), (self.answer, INK, True)):
+        for lines, ink, bold in (
+            (self.question, SOFT_INK, False), (self.answer, INK, True), (self.truth, WRONG, False),
+        ):  # fmt: skip
+            if lines is self.answer and self.row.right is not None:
+                _draw_mark(card, self.row.right, (self.width - _PAD - _MARK // 2, y + BODY * 5 // 8))
             for line in lines:
                 draw_text(card, line, (_PAD, y + BODY), BODY, ink, bold=bold)
                 y += _step(BODY)
-        note = shorten(self.row[3], self.width - 2 * _PAD, SMALL)
+        note = shorten(self.row.note, self.width - 2 * _PAD, SMALL)
         draw_text(card, note, (_PAD, height - _PAD - round(SMALL * 0.2)), SMALL, SOFT_INK)
         return card
 
     def _draw_who(self, card: ImageArray, base: int) -> None:
         """Write the words of "who"; a disc in the colour of its mask stands before the name of an object."""
         x, disc = _PAD, round(SMALL * 0.36)
-        for word in self.row[0].split():
+        for word in self.row.who.split():
             name = word.rstrip(',')
             if name in self.names:
                 at = (x + disc, base - disc)
@@ -155,6 +182,13 @@ class _Card:
             line = shorten(word, self.width - _PAD - x, SMALL)
             draw_text(card, line, (x, base), SMALL, SOFT_INK)
             x += text_width(line + ' ', SMALL) + text_width('n', SMALL) // 2
+
+
+def _draw_mark(card: ImageArray, right: bool, centre: tuple[int, int]) -> None:
+    """Draw a tick or a cross around a point (x, y)."""
+    strokes = [[(-13, 1), (-4, 10), (13, -11)]] if right else [[(-10, -10), (10, 10)], [(-10, 10), (10, -10)]]
+    lines = [np.array(stroke, np.int32) + centre for stroke in strokes]
+    cv2.polylines(card, lines, False, RIGHT if right else WRONG, 5, cv2.LINE_AA)
 
 
 def _cards(rows: Sequence[Row], names: set[str]) -> list[ImageArray]:

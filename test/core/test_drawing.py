@@ -11,7 +11,7 @@ import pytest
 from pixelrefer_core import lettering
 from pixelrefer_core.drawing import draw_answer_panel, draw_objects, ink_on, object_colour
 from pixelrefer_core.lettering import drawable, shorten, text_width, wrap
-from pixelrefer_core.sheet import contact_sheet
+from pixelrefer_core.sheet import RIGHT, WRONG, Row, contact_sheet
 from pixelrefer_core.types import ObjectState, TrackedObject
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB.
@@ -250,7 +250,7 @@ def test_text_becomes_one_line_of_letters_that_have_a_shape():
 @pytest.mark.parametrize('text', ['', 'Ünïcödé Привет 你好 😀', 'x' * 4000, '\x00\x1b[31m', 'a\nb'])
 def test_a_sheet_copes_with_any_text_anywhere(font, text):
     column = (scene(), [tracked(text, (10, 10, 90, 90), label=text)], text)
-    sheet = contact_sheet(text, [column], [(text, text, text, text)], text)
+    sheet = contact_sheet(text, [column], [Row(text, text, text, text)], text)
     assert sheet.shape[1] == 2000
     assert sheet.dtype == np.uint8
 
@@ -281,8 +281,8 @@ def test_tall_and_wide_frames_share_a_row_undistorted():
 
 def test_a_card_carries_the_colour_of_the_object_that_was_asked_about():
     column = (np.zeros((100, 100, 3), np.uint8), [tracked('mug', size=(100, 100))], '')
-    with_disc = contact_sheet('', [column], [('/ask_objects  mug', 'What?', 'A mug.', '')], '')
-    without = contact_sheet('', [column], [('/ask_objects  jug', 'What?', 'A mug.', '')], '')
+    with_disc = contact_sheet('', [column], [Row('/ask_objects  mug', 'What?', 'A mug.', '')], '')
+    without = contact_sheet('', [column], [Row('/ask_objects  jug', 'What?', 'A mug.', '')], '')
     frame_end = 64 + 1200 + 100
     colour = object_colour('mug')
     assert len(rows_of_colour(with_disc[frame_end:], colour)) >= 10
@@ -290,6 +290,18 @@ def test_a_card_carries_the_colour_of_the_object_that_was_asked_about():
 
 
 def test_more_rows_make_a_longer_sheet_with_two_cards_side_by_side():
-    row = ('obj_1', 'What is it?', 'A mug.', '0.1 s')
+    row = Row('obj_1', 'What is it?', 'A mug.', '0.1 s')
     heights = [contact_sheet('t', [], [row] * count, '').shape[0] for count in (2, 3, 4)]
     assert heights[0] < heights[1] == heights[2]
+
+
+def test_a_mark_is_drawn_beside_an_answer_and_the_truth_below_a_wrong_one():
+    unmarked, right, wrong = (
+        contact_sheet('', [], [Row('', 'What is it?', 'A mug.', '', 'a bowl', mark)], '')
+        for mark in (None, True, False)
+    )
+    assert not (unmarked == RIGHT).all(axis=-1).any()
+    assert (right == RIGHT).all(axis=-1).sum() > 50
+    assert (wrong == WRONG).all(axis=-1).sum() > 50
+    assert right.shape == unmarked.shape
+    assert wrong.shape[0] > right.shape[0]

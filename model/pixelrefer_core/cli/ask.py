@@ -15,7 +15,7 @@ from ..engine import Engine, build_engine
 from ..errors import InvalidImageError
 from ..settings import Settings
 from ..settings_text import add_options, from_options
-from ..sheet import contact_sheet
+from ..sheet import Row, contact_sheet
 from ..types import NANOSECONDS, Answer, Prompt, Query, QueryKind, TrackUpdate
 
 COLUMNS = 6
@@ -104,7 +104,7 @@ def _save(output: Path, updates: list[TrackUpdate], answer: Answer, model: str) 
         (updates[k].frame.image, updates[k].objects, f'{updates[k].frame.stamp_ns / NANOSECONDS:.1f} s')
         for k in chosen
     ]
-    rows = [(', '.join(answer.object_ids), answer.question, answer.text, f'{answer.timing.total_s:.3f} s')]
+    rows = [Row(', '.join(answer.object_ids), answer.question, answer.text, f'{answer.timing.total_s:.3f} s')]
     sheet = contact_sheet(model, columns, rows, '')
     output.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))

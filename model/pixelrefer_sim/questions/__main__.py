@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from pixelrefer_core.masks import mask_box
-from pixelrefer_core.sheet import contact_sheet
+from pixelrefer_core.sheet import Row, contact_sheet
 from pixelrefer_core.types import Frame, ImageArray, ObjectState, TrackedObject
 
 from ..record import RATE_HZ
@@ -56,7 +56,7 @@ def _sheet(folder: Path, view: View, questions: Sequence[SimQuestion]) -> ImageA
         for number, frame in zip(view.frames, frames, strict=True)
     ]
     rows = [
-        (', '.join(_called(marked)), question.text, question.answer, f'{question.kind}: {question.topic}')
+        Row(', '.join(_called(marked)), question.text, question.answer, f'{question.kind}: {question.topic}')
         for question in questions
     ]
     return contact_sheet(f'Clip {view.record.seed} ({view.record.split})', columns, rows, '')
