@@ -21,12 +21,14 @@ from pixelrefer_core.images import encode_jpeg
 from pixelrefer_core.settings import CameraSettings
 from pixelrefer_core.types import NANOSECONDS, Frame
 from pixelrefer_ros import qos
-from pixelrefer_ros.conversions import to_image, to_time
+from pixelrefer_ros.conversions import to_image, to_ns, to_time
 from pixelrefer_ros.log_bridge import bridge_logging
 from pixelrefer_ros.parameters import NodeParameters
 from pixelrefer_ros.spin import run
 
 log = logging.getLogger(__name__)
+# In lockstep, nobody has said for so long that an image is done: the next one comes all the same.
+LOCKSTEP_S = 20.0
 _FROM_RGB = {'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
 
 
@@ -49,6 +51,10 @@ class CameraNode(Node):
         if self.settings.compressed:
             self._jpeg = self.create_publisher(CompressedImage, 'image/compressed', profile)
         self._stop = threading.Event()
+        self._done = threading.Condition()
+        self._done_ns = 0
+        if self.settings.lockstep:
+            self.create_subscription(Header, 'image_done', self._on_done, qos.results())
         # Frames are paced by a thread, since the gaps between them differ; publishing is thread-safe.
         self._player = threading.Thread(target=self._play, name='camera', daemon=True)
         self._player.start()
@@ -56,6 +62,8 @@ class CameraNode(Node):
     def close(self) -> None:
         """Stop playing."""
         self._stop.set()
+        with self._done:
+            self._done.notify_all()
         self._player.join(5.0)
 
     def _play(self) -> None:
@@ -63,8 +71,10 @@ class CameraNode(Node):
             self._wait_for_subscribers()
             count = 0
             for frame in self._paced(self._frames()):
-                self._publish(frame)
+                header = self._publish(frame)
                 count += 1
+                if self.settings.lockstep:
+                    self._wait_until_done(to_ns(header.stamp))
             if not self._stop.is_set():
                 log.info('end of %s after %d frames', self.settings.source, count)
         except PixelReferError as error:
@@ -104,7 +114,18 @@ class CameraNode(Node):
         # The step back at the start of a new round has no length of its own.
         return gap_s if gap_s > 0 else 1.0 / self.settings.folder_rate_hz
 
-    def _publish(self, frame: Frame) -> None:
+    def _on_done(self, header: Header) -> None:
+        with self._done:
+            self._done_ns = max(self._done_ns, to_ns(header.stamp))
+            self._done.notify_all()
+
+    def _wait_until_done(self, stamp_ns: int) -> None:
+        with self._done:
+            done = self._done.wait_for(lambda: self._done_ns >= stamp_ns or self._stop.is_set(), LOCKSTEP_S)
+        if not done:
+            log.warning('no image_done for %g s: the next image follows', LOCKSTEP_S)
+
+    def _publish(self, frame: Frame) -> Header:
         stamp = to_time(self._offset_ns + frame.stamp_ns)
         if self.settings.stamps == 'now':
             stamp = self.get_clock().now().to_msg()
@@ -115,6 +136,7 @@ class CameraNode(Node):
         if self._jpeg is not None:
             data = array.array('B', encode_jpeg(frame.image, self.settings.jpeg_quality))
             self._jpeg.publish(CompressedImage(header=header, format='rgb8; jpeg compressed bgr8', data=data))
+        return header
 
 
 def main(args: list[str] | None = None) -> int:

@@ -312,6 +312,9 @@ class CameraSettings:
     wait_for_subscribers: int = setting(
         0, 'hold the first frame until so many listen to the images', minimum=0, maximum=100
     )
+    lockstep: bool = setting(
+        False, 'hold each image until the stamp of the one before comes back on image_done (std_msgs/Header)'
+    )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 
 from pixelrefer_core.errors import InvalidImageError
 from pixelrefer_ros import conversions, qos
@@ -86,3 +87,18 @@ def test_jpeg_is_published_beside_the_raw_images_when_asked(play, clip):
 def test_a_source_that_is_no_clip_stops_the_node_with_the_reason(graph):
     with pytest.raises(InvalidImageError, match='/no/such/clip does not exist'):
         graph.add(CameraNode, source='/no/such/clip')
+
+
+def test_in_lockstep_each_image_waits_until_the_one_before_is_done(play, graph, clip):
+    seen = play(source=clip, loop=False, rate_hz=100.0, stamps='source', lockstep=True)
+    conductor = graph.node('conductor')
+    done = conductor.create_publisher(Header, 'image_done', qos.results())
+    wait_for(lambda: done.get_subscription_count() == 1)
+    for number in range(5):
+        wait_for(lambda count=number + 1: len(seen) == count)
+        # An old stamp does not count; the camera would have sent the next image 10 ms after it.
+        done.publish(Header())
+        wait_for(lambda: time.monotonic() > seen[-1][0] + 0.05)
+        assert len(seen) == number + 1
+        done.publish(seen[-1][1].header)
+    graph.remove(conductor)
