@@ -1,6 +1,8 @@
 """Play a clip as a camera, track objects in it, ask about them, and save a contact sheet.
 
-ros2 launch pixelrefer_ros demo.launch.py [clip:=/folder/or/video] [output:=demo_output]
+The shipped clip is a simulated scene: its answers are marked. Other clips are asked about, too, without marks.
+
+    ros2 launch pixelrefer_ros demo.launch.py [clip:=/folder/or/video] [output:=demo_output]
 """
 
 import os
@@ -41,7 +43,7 @@ def generate_launch_description():
     )
     return LaunchDescription(
         [
-            DeclareLaunchArgument('clip', default_value=os.path.join(SHARE, 'config', 'demo_clip')),
+            DeclareLaunchArgument('clip', default_value=os.path.join(SHARE, 'config', 'demo_tabletop')),
             DeclareLaunchArgument('output', default_value='demo_output'),
             *[SetEnvironmentVariable(*item) for item in profile_environment(SHARE).items()],
             *nodes,

@@ -14,8 +14,10 @@ from pathlib import Path
 from ament_index_python.packages import get_package_share_directory
 
 from pixelrefer_core.clip import open_clip
-from pixelrefer_core.errors import InvalidImageError
+from pixelrefer_core.errors import InvalidImageError, UnsupportedError
+from pixelrefer_core.settings_text import tracker_values
 from pixelrefer_ros.middleware import profile_environment
+from pixelrefer_sim.demo_tabletop import render_scene
 
 STOP_S = 10.0
 
@@ -26,17 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='scripts/demo', description='Track objects of a clip and ask about them.'
     )
-    parser.add_argument(
-        '--clip', type=Path, default=share / 'config' / 'demo_clip', help='folder, video or bag'
-    )
-    parser.add_argument('--output', type=Path, default=Path('demo_output'))
-    parser.add_argument('--box', action='append', default=[], metavar='X,Y,W,H', help='an object; repeatable')
-    options = parser.parse_args(arguments)
-    try:
-        open_clip(options.clip)
-    except InvalidImageError as error:
-        parser.error(str(error))
-    options.output.mkdir(parents=True, exist_ok=True)
+    options = _parse(parser, share, arguments)
     operator = [sys.executable, '-m', 'pixelrefer_ros.demo_operator']
     operator += ['--clip', str(options.clip), '--output', str(options.output)]
     operator += [part for box in options.box for part in ('--box', box)]
@@ -45,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name: running.enter_context(_process(name, extra, share, options.output))
             for name, extra in (
                 ('camera_node', ['-p', f'source:={options.clip.resolve()}']),
-                ('pixelrefer_node', []),
+                ('pixelrefer_node', _models(options)),
                 ('overlay_node', []),
             )
         }
@@ -54,6 +46,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, log in logs.items():
             print(f'--- {name}: {log}', *log.read_text().splitlines()[-8:], sep='\n', file=sys.stderr)
     return status
+
+
+def _parse(
+    parser: argparse.ArgumentParser, share: Path, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    """Read the options, render the scene that they ask for, and see that there is a clip."""
+    what = parser.add_mutually_exclusive_group()
+    shipped = share / 'config' / 'demo_tabletop'
+    what.add_argument(
+        '--clip', type=Path, default=shipped, help='folder, video or bag instead of the shipped scene'
+    )
+    what.add_argument('--seed', type=int, help='render another scene; needs MuJoCo and OpenGL')
+    parser.add_argument('--output', type=Path, default=Path('demo_output'))
+    parser.add_argument('--box', action='append', default=[], metavar='X,Y,W,H', help='an object; repeatable')
+    parser.add_argument('--model', default='', help='another model, as model.path')
+    parser.add_argument('--tracker', default='', metavar='flow|sam2:PATH', help='another tracker')
+    options = parser.parse_args(arguments)
+    options.output.mkdir(parents=True, exist_ok=True)
+    try:
+        if options.seed is not None:
+            print(f'rendering scene {options.seed} ...')
+            options.clip = render_scene(options.seed, options.output / f'scene_{options.seed}')
+        open_clip(options.clip)
+    except (InvalidImageError, UnsupportedError) as error:
+        parser.error(str(error))
+    return options
+
+
+def _models(options: argparse.Namespace) -> list[str]:
+    values = tracker_values(options.tracker)
+    if options.model:
+        values['model.path'] = options.model
+    return [part for name, value in values.items() for part in ('-p', f'{name}:={value}')]
 
 
 @contextlib.contextmanager

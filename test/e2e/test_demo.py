@@ -3,31 +3,78 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
 import cv2
 import pytest
 
-from .conftest import DEMO_CLIP
+from pixelrefer_core.sheet import RIGHT, WRONG
+
+from .conftest import DEMO_CLIP, ROOT
 
 pytestmark = pytest.mark.e2e
+WEIGHTS = ROOT / 'model' / 'weights' / 'nano'
+
+
+def play(tmp_path, *arguments):
+    return subprocess.run(
+        [sys.executable, '-m', 'pixelrefer_ros.demo', '--output', tmp_path / 'out', *arguments],
+        capture_output=True, text=True, timeout=110, check=False, cwd=tmp_path, env=os.environ,
+    )  # fmt: skip
+
+
+def pixels(sheet, colour) -> int:
+    return int((sheet == colour[::-1]).all(axis=-1).sum())
 
 
 @pytest.mark.slow
-def test_the_demo_answers_a_dozen_questions_and_saves_a_contact_sheet(tmp_path):
-    done = subprocess.run(
-        [sys.executable, '-m', 'pixelrefer_ros.demo', '--output', tmp_path / 'out'],
-        capture_output=True, text=True, timeout=110, check=False, cwd=tmp_path, env=os.environ,
-    )  # fmt: skip
+def test_the_demo_answers_its_questions_rightly_and_saves_a_contact_sheet(tmp_path):
+    missing = [name for name in ('sam2_nano', 'pixelrefer_lite_nano') if not (WEIGHTS / name).is_dir()]
+    if missing:
+        pytest.skip(f'there are no trained weights {" and ".join(missing)} in {WEIGHTS}')
+    done = play(tmp_path)
+    print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert '12 of 12 questions answered' in done.stdout
-    assert 'The weights of this model are random' in done.stdout
+    right = re.search(r'^(\d+) of 12 answers right$', done.stdout, re.MULTILINE)
+    assert int(right[1]) >= 10
+    # Each answer rests on the window that the model was trained on: six frames of the second before 1.8 s.
+    assert done.stdout.count('(6 frames 0.8-1.8 s') == 12
+    overlaps = re.search(
+        r'tracking, .*: obj_1 ([\d.]+), obj_2 ([\d.]+), obj_3 ([\d.]+) over 18 frames', done.stdout
+    )
+    assert min(float(overlap) for overlap in overlaps.groups()) > 0.6
+    sheet = cv2.imread(str(tmp_path / 'out' / 'contact_sheet.png'))
+    assert sheet.shape[1] == 2000
+    assert pixels(sheet, RIGHT) > 10 * pixels(sheet, WRONG)
+
+
+@pytest.mark.slow
+def test_wrong_answers_are_marked_and_fail_the_demo(tmp_path):
+    done = play(tmp_path, '--model', 'random-nano', '--tracker', 'flow')
+    assert done.returncode == 1, done.stdout + done.stderr
     for service in ('/describe_object', '/ask_objects', '/predict_event'):
         assert service in done.stdout
+    assert 'WRONG, in truth: a small blue cone' in done.stdout
+    assert 'The weights of this model are random' in done.stdout
+    assert 'failed: at least 10 answers must be right' in done.stdout
+    # Without weights the masks are good all the same, and every frame up to the questions was tracked.
+    overlaps = re.search(r'obj_1 ([\d.]+), obj_2 ([\d.]+), obj_3 ([\d.]+) over 18 frames', done.stdout)
+    assert min(float(overlap) for overlap in overlaps.groups()) > 0.8
+    assert done.stdout.count('(6 frames 0.8-1.8 s') == 12
     sheet = cv2.imread(str(tmp_path / 'out' / 'contact_sheet.png'))
-    assert sheet.shape[1] >= 1200
-    assert sheet.std() > 20
+    assert pixels(sheet, WRONG) > 1000
+
+
+@pytest.mark.slow
+def test_a_clip_of_the_user_is_asked_about_without_marks(tmp_path):
+    done = play(tmp_path, '--clip', DEMO_CLIP, '--model', 'random-nano', '--tracker', 'flow')
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '12 of 12 questions answered' in done.stdout
+    assert 'answers right' not in done.stdout
+    assert 'WRONG' not in done.stdout
 
 
 def test_a_demo_of_a_clip_that_is_not_there_says_so_and_fails(tmp_path):
