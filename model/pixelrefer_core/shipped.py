@@ -22,18 +22,18 @@ def shipped_folder(name: Shipped, package: Path | None = None) -> Path:
     ``package``: where this package lies, None = here. In the source tree the weights lie beside it; pip and colcon
     put them under the same prefix, into ``share/``. Raises :class:`ModelError` when they are not there.
     """
-    package = package or Path(__file__).parent
-    for folder in _places(package):
+    # With colcon --symlink-install the modules are links: the prefix that they stand in counts first.
+    packages = [package] if package else [Path(__file__).parent, Path(__file__).resolve().parent]
+    for folder in (place for one in packages for place in _places(one)):
         if (folder / name / 'config.json').is_file():
             return folder / name
     raise ModelError(
-        f'the nano weights ({name}) did not come with this copy of the package in {package}: install it from a '
+        f'the nano weights ({name}) did not come with this copy of the package in {packages[0]}: install it from a '
         'complete checkout, or name a checkpoint folder, a hub repository, or random-nano'
     )
 
 
 def _places(package: Path) -> Iterator[Path]:
-    # Not resolved: with colcon --symlink-install the modules are links, but the prefix is what counts.
     yield package.parent / 'weights' / NANO
     for prefix in package.parents:
         yield prefix / 'share' / 'pixelrefer_ros' / 'weights' / NANO
