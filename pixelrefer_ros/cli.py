@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pixelrefer_core.errors import PixelReferError
+
+if TYPE_CHECKING:
+    from pixelrefer_ros.client import PixelReferClient
+    from pixelrefer_ros.msg import ObjectAnswer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,19 +28,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 ids.append(robot.add_object(box=box))
             if not ids:
                 ids = [item.object_id for item in robot.get_objects()]
-            if options.predict:
-                answer = robot.predict(ids, options.question, timeout_s=options.timeout)
-            elif options.question:
-                answer = robot.ask(ids, options.question, timeout_s=options.timeout)
-            else:
-                answer = robot.describe(ids[0] if ids else '', timeout_s=options.timeout)
+            answer = (_streamed if options.stream else _whole)(robot, ids, options)
     except PixelReferError as error:
         print(f'{error.code.name}: {error}', file=sys.stderr)
         return 2
     if not answer.model_trained:
         print(f'({answer.model} has random weights: the words have no meaning)', file=sys.stderr)
-    print(f'{", ".join(answer.object_ids)}: {answer.question}\n{answer.text}')
+    print(f'{", ".join(answer.object_ids)}: {answer.question}')
+    if not options.stream:
+        print(answer.text)
     return 0
+
+
+def _whole(robot: PixelReferClient, ids: list[str], options: argparse.Namespace) -> ObjectAnswer:
+    if options.predict:
+        return robot.predict(ids, options.question, timeout_s=options.timeout)
+    if options.question:
+        return robot.ask(ids, options.question, timeout_s=options.timeout)
+    return robot.describe(ids[0] if ids else '', timeout_s=options.timeout)
+
+
+def _streamed(robot: PixelReferClient, ids: list[str], options: argparse.Namespace) -> ObjectAnswer:
+    """Print the text as it comes; Ctrl-C stops the node's writing and keeps what there is."""
+    from pixelrefer_ros.msg import ObjectAnswer
+
+    kind = ObjectAnswer.KIND_ANSWER if options.question else ObjectAnswer.KIND_CAPTION
+    if options.predict:
+        kind = ObjectAnswer.KIND_PREDICTION
+    elif kind == ObjectAnswer.KIND_CAPTION:
+        ids = ids[:1]
+    stream = robot.stream(ids, options.question, kind=kind, timeout_s=options.timeout)
+    while True:
+        try:
+            for piece in stream:
+                print(piece, end='', flush=True)
+            break
+        except KeyboardInterrupt:
+            stream.cancel()
+        finally:
+            print(flush=True)
+    return stream.answers[-1]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -55,6 +87,9 @@ def _parser() -> argparse.ArgumentParser:
         help='start tracking this; repeatable',
     )
     parser.add_argument('--predict', action='store_true', help='ask what will happen next')
+    parser.add_argument(
+        '--stream', action='store_true', help='print the text as it is written; Ctrl-C stops it'
+    )
     parser.add_argument('--namespace', default='', help='of the node')
     parser.add_argument('--timeout', type=float, default=30.0, metavar='SECONDS')
     return parser

@@ -7,9 +7,11 @@
         robot.add_object('cup', box=(310, 200, 80, 90))
         print(robot.describe('cup').text)
         print(robot.ask(['cup'], 'Is <object1> empty?').text)
+        for piece in robot.stream(['cup'], ['What is <object1>?', 'Where is it?']):
+            print(piece, end='', flush=True)
 
 The blocking calls belong into a thread of your own, never into an executor's callback; there, await the futures of
-:meth:`PixelReferClient.call_async` on your own node's executor.
+:meth:`PixelReferClient.call_async` on your own node's executor, or take the text with ``async for``.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from geometry_msgs.msg import Point32
+from rclpy.action import ActionClient
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
@@ -29,18 +32,19 @@ from sensor_msgs.msg import RegionOfInterest
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
-from pixelrefer_core.errors import (
-    NotReadyError,
-    PixelReferError,
-    RequestTimeoutError,
-)
+from pixelrefer_core.errors import NotReadyError, RequestTimeoutError
 from pixelrefer_ros import qos
+from pixelrefer_ros.action import Ask
+from pixelrefer_ros.answer_stream import AnswerStream
 from pixelrefer_ros.conversions import to_duration, to_image
+from pixelrefer_ros.faults import error_of
 from pixelrefer_ros.msg import (
+    GenerationOptions,
     NodeStatus,
     ObjectAnswer,
     ObjectPrompt,
     RegionMask,
+    TimeWindow,
     TrackedObject,
 )
 from pixelrefer_ros.spin import spin
@@ -94,14 +98,6 @@ def make_prompt(
     return prompt
 
 
-def error_of(response: Any) -> PixelReferError | None:
-    """The exception that a response's ``error_code`` stands for, or None."""
-    if not getattr(response, 'error_code', 0):
-        return None
-    kinds = {int(kind.code): kind for kind in PixelReferError.__subclasses__()}
-    return kinds.get(response.error_code, PixelReferError)(response.error_msg)
-
-
 class PixelReferClient:
     """Talks to one node. Without ``node`` it makes one, in a context of its own, and spins it on a thread.
 
@@ -116,6 +112,7 @@ class PixelReferClient:
         self._clients = {
             name: self.node.create_client(kind, prefix + name) for name, kind in _SERVICES.items()
         }
+        self._ask = ActionClient(self.node, Ask, prefix + 'ask')
         self._status = NodeStatus(reason='no status has arrived: is the node running?')
         self._status_changed = threading.Condition()
         self.node.create_subscription(NodeStatus, prefix + 'status', self._on_status, qos.latched())
@@ -209,6 +206,39 @@ class PixelReferClient:
             timeout=to_duration(timeout_s),
         )
         return self._answer('predict_event', request, timeout_s)
+
+    def stream(
+        self,
+        object_ids: Sequence[str],
+        questions: str | Sequence[str],
+        *,
+        kind: int = ObjectAnswer.KIND_ANSWER,
+        window: TimeWindow | None = None,
+        options: GenerationOptions | None = None,
+        horizon_s: float = 0.0,
+        timeout_s: float = 30.0,
+        priority: int = 0,
+    ) -> AnswerStream:
+        """Ask one or several questions and get the text as it is written.
+
+        ``kind``: one of ``ObjectAnswer.KIND_*``. ``timeout_s``: of each question. ``priority``: a higher one interrupts
+        what the node is writing. Raises :class:`NotReadyError` when there is no node; it does not wait for one that has
+        been seen, so that callbacks may call it too.
+        """
+        if not self._ask.wait_for_server(self.timeout_s):
+            raise NotReadyError('no action ask: is the node running?')
+        goal = Ask.Goal(
+            kind=kind,
+            object_ids=list(object_ids),
+            questions=[questions] if isinstance(questions, str) else list(questions),
+            window=window or TimeWindow(),
+            options=options or GenerationOptions(),
+            horizon=to_duration(horizon_s),
+            timeout=to_duration(timeout_s),
+            priority=priority,
+        )
+        whole_s = timeout_s * max(1, len(goal.questions)) + GRACE_S
+        return AnswerStream(self.node, self._ask, goal, timeout_s=whole_s)
 
     def call(self, service: str, request: Any, *, timeout_s: float | None = None) -> Any:
         """Call a service and block for its response. Raises the :class:`PixelReferError` of its error_code."""

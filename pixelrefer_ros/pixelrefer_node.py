@@ -1,18 +1,21 @@
 """The node: watches a camera, tracks objects, answers questions about them. Wiring only.
 
 A lifecycle node. ``configure`` loads the model, ``activate`` opens the image tap, ``deactivate`` closes it and keeps
-the weights, ``cleanup`` frees them. Its services are there in every state and say NOT_READY outside ``active``.
+the weights, ``cleanup`` frees them. Its services and its action are there in every state and say NOT_READY outside
+``active``.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point32, PointStamped
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
@@ -21,12 +24,14 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
 from pixelrefer_core.engine import build_engine
-from pixelrefer_core.errors import InvalidImageError, NotReadyError, PixelReferError
+from pixelrefer_core.errors import NotReadyError, PixelReferError
 from pixelrefer_core.meters import device_memory_bytes
 from pixelrefer_core.settings import Settings
 from pixelrefer_core.types import ModelInfo, TrackUpdate
 from pixelrefer_core.worker import Worker
 from pixelrefer_ros import conversions, qos
+from pixelrefer_ros.ask_action import AskAction
+from pixelrefer_ros.asking import Asker
 from pixelrefer_ros.diagnostics import CONFIGURE_FAILED, Health, to_diagnostics, to_status
 from pixelrefer_ros.log_bridge import bridge_logging
 from pixelrefer_ros.msg import (
@@ -67,9 +72,12 @@ class PixelReferNode(LifecycleNodeMixin, Node):
         self._create_inputs(ReentrantCallbackGroup())
         housekeeping = MutuallyExclusiveCallbackGroup()
         period_s = 1.0 / self.settings.publish.status_rate_hz
-        self.create_timer(period_s, self._publish_status, callback_group=housekeeping)
+        # The heart beats also while the time of a simulation or a bag stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(period_s, self._publish_status, housekeeping, clock=steady)
         if self.settings.autostart:
-            self._autostart_timer = self.create_timer(0.0, self._autostart, MutuallyExclusiveCallbackGroup())
+            group = MutuallyExclusiveCallbackGroup()
+            self._autostart_timer = self.create_timer(0.0, self._autostart, group, clock=steady)
 
     @property
     def settings(self) -> Settings:
@@ -77,8 +85,9 @@ class PixelReferNode(LifecycleNodeMixin, Node):
         return self._settings.current
 
     def close(self) -> None:
-        """End the device thread."""
+        """End the device thread and take the action away."""
         self._release()
+        self._ask.close()
 
     def _create_publishers(self) -> None:
         self._objects = self.create_lifecycle_publisher(TrackedObjectArray, 'objects', qos.results())
@@ -88,14 +97,15 @@ class PixelReferNode(LifecycleNodeMixin, Node):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
 
     def _create_inputs(self, group: ReentrantCallbackGroup) -> None:
-        self._requests = Requests(
+        asker = Asker(
             self,
-            group,
             worker=self._active_worker,
             settings=lambda: self.settings,
             model=lambda: self._model,
             on_answer=lambda answer: self._answers.publish(answer),
         )
+        self._requests = Requests(self, group, asker)
+        self._ask = AskAction(self, asker)
         self.create_service(SetBool, '~/enable', self._on_enable, callback_group=group)
         topics: tuple[tuple[type, str, Any], ...] = (
             (ObjectPromptArray, 'object_prompts', self._requests.prompt),
@@ -207,12 +217,9 @@ class PixelReferNode(LifecycleNodeMixin, Node):
 
     def _on_image(self, message: Image | CompressedImage) -> None:
         worker = self._worker
-        if worker is None or self._state != 'active':
-            return
-        try:
-            worker.offer(conversions.to_frame(message))
-        except InvalidImageError as error:
-            self.get_logger().warning(f'image skipped: {error}', throttle_duration_sec=5.0)
+        if worker is not None and self._state == 'active':
+            # Decoded on the device thread, if it gets there before the next one.
+            worker.offer(partial(conversions.to_frame, message))
 
     def _on_update(self, update: TrackUpdate) -> None:
         """Publish a tracked frame. Runs on the device thread."""

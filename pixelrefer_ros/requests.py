@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
 from functools import partial
 from typing import Any, TypeVar
 
@@ -15,19 +13,12 @@ from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from pixelrefer_core.engine import Engine
-from pixelrefer_core.errors import (
-    CanceledError,
-    InvalidPromptError,
-    InvalidRequestError,
-    PixelReferError,
-    RequestTimeoutError,
-)
-from pixelrefer_core.settings import Settings
-from pixelrefer_core.types import Answer, DetectionReport, FinishReason, ModelInfo, Query, QueryKind
-from pixelrefer_core.worker import Worker
+from pixelrefer_core.errors import InvalidPromptError, InvalidRequestError, PixelReferError
+from pixelrefer_core.types import DetectionReport, Query, QueryKind
 from pixelrefer_ros import conversions
-from pixelrefer_ros.futures import awaitable
-from pixelrefer_ros.msg import ObjectAnswer, ObjectPrompt, ObjectPromptArray, ResultCode
+from pixelrefer_ros.asking import Asker
+from pixelrefer_ros.faults import reported_in
+from pixelrefer_ros.msg import ObjectPrompt, ObjectPromptArray, ResultCode
 from pixelrefer_ros.srv import (
     AddObjects,
     AskObjects,
@@ -37,7 +28,6 @@ from pixelrefer_ros.srv import (
     RemoveObjects,
 )
 
-log = logging.getLogger(__name__)
 Result = TypeVar('Result')
 
 # A prompt may overtake the image that it was made on; it waits so long for it.
@@ -45,27 +35,11 @@ PROMPT_PATIENCE_S = 1.0
 
 
 class Requests:
-    """Serves requests from the moment it is made; while the node is not active they are NOT_READY.
+    """Serves requests from the moment it is made; while the node is not active they are NOT_READY."""
 
-    ``worker``: returns the running worker, or raises :class:`NotReadyError`. ``on_answer``: gets every answer,
-    however it was asked for.
-    """
-
-    def __init__(
-        self,
-        node: Node,
-        group: CallbackGroup,
-        *,
-        worker: Callable[[], Worker],
-        settings: Callable[[], Settings],
-        model: Callable[[], ModelInfo | None],
-        on_answer: Callable[[ObjectAnswer], None],
-    ) -> None:
+    def __init__(self, node: Node, group: CallbackGroup, asker: Asker) -> None:
         self._node = node
-        self._worker = worker
-        self._settings = settings
-        self._model = model
-        self._on_answer = on_answer
+        self._asker = asker
         for kind, name, handler in (
             (AddObjects, 'add_objects', self._add_objects),
             (RemoveObjects, 'remove_objects', self._remove_objects),
@@ -102,7 +76,9 @@ class Requests:
         """Ask about every tracked object; the answer goes to the topic, an error to the log."""
         response = AskObjects.Response()
         try:
-            objects = await self._device(self._worker().call(lambda engine: engine.select_objects()))
+            objects = await self._asker.device(
+                self._asker.worker().call(lambda engine: engine.select_objects())
+            )
         except PixelReferError as error:
             conversions.fail(response, error)
         else:
@@ -117,22 +93,9 @@ class Requests:
     async def _serve(
         self, handler: Callable[[Any, Any], Awaitable[None]], request: Any, response: Any
     ) -> Any:
-        try:
+        with reported_in(response):
             await handler(request, response)
-        except PixelReferError as error:
-            conversions.fail(response, error)
-        except Exception as error:
-            # An exception that left a callback would end the executor: say it, and live.
-            log.exception('a request failed')
-            conversions.fail(
-                response, PixelReferError(f'{type(error).__name__} inside the node; see its log')
-            )
         return response
-
-    async def _device(self, work: Future[Result]) -> Result:
-        executor = self._node.executor
-        assert executor is not None  # it runs this coroutine
-        return await awaitable(work, executor)
 
     async def _add_objects(self, request: AddObjects.Request, response: AddObjects.Response) -> None:
         prompts = [
@@ -144,8 +107,8 @@ class Requests:
             added = engine.add_objects(prompts, stamp_ns=stamp_ns, replace_existing=request.replace_existing)
             return added, conversions.to_tracked_objects(engine.newest, engine.select_objects())
 
-        added, response.objects = await self._device(
-            self._worker().call(add, patience_s=PROMPT_PATIENCE_S if stamp_ns else 0.0)
+        added, response.objects = await self._asker.device(
+            self._asker.worker().call(add, patience_s=PROMPT_PATIENCE_S if stamp_ns else 0.0)
         )
         response.object_ids = list(added)
 
@@ -157,8 +120,8 @@ class Requests:
             _read(index, message, conversions.to_detection) for index, message in enumerate(messages)
         ]
         stamp_ns = conversions.to_ns(header.stamp)
-        report: DetectionReport = await self._device(
-            self._worker().call(
+        report: DetectionReport = await self._asker.device(
+            self._asker.worker().call(
                 lambda engine: engine.detect(detections, stamp_ns=stamp_ns),
                 patience_s=PROMPT_PATIENCE_S if stamp_ns else 0.0,
             )
@@ -168,14 +131,14 @@ class Requests:
             raise InvalidPromptError('; '.join(report.refused))
 
     async def _remove_objects(self, request: RemoveObjects.Request, response: RemoveObjects.Response) -> None:
-        removed = await self._device(
-            self._worker().call(lambda engine: engine.remove_objects(request.object_ids))
+        removed = await self._asker.device(
+            self._asker.worker().call(lambda engine: engine.remove_objects(request.object_ids))
         )
         response.removed_object_ids = list(removed)
 
     async def _get_objects(self, request: GetObjects.Request, response: GetObjects.Response) -> None:
-        frame, every, chosen = await self._device(
-            self._worker().call(
+        frame, every, chosen = await self._asker.device(
+            self._asker.worker().call(
                 lambda engine: (
                     engine.newest,
                     engine.select_objects(),
@@ -227,25 +190,13 @@ class Requests:
         await self._answer(query, response)
 
     async def _answer(self, query: Query, response: Any) -> None:
-        settings = self._settings()
-        if query.timeout_s < 0 or query.horizon_s < 0:
-            raise InvalidRequestError('timeout and horizon cannot be negative')
-        ticket = self._worker().submit(
-            query,
-            limit=settings.limits.queued_queries,
-            timeout_s=query.timeout_s or settings.generation.timeout_s,
-        )
-        answer: Answer = await self._device(ticket.future)
-        response.answer = conversions.to_answer(answer, self._model())
-        self._on_answer(response.answer)
-        if answer.finish_reason is FinishReason.TIMEOUT:
-            raise RequestTimeoutError('the deadline passed; the answer holds the text so far')
-        if answer.finish_reason is FinishReason.CANCELED:
-            raise CanceledError('the node was deactivated; the answer holds the text so far')
+        response.answer, error = await self._asker.answer(self._asker.submit(query))
+        if error is not None:
+            raise error
 
     async def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
-            await self._device(self._worker().call(lambda engine: engine.reset()))
+            await self._asker.device(self._asker.worker().call(lambda engine: engine.reset()))
         except PixelReferError as error:
             response.message = str(error)
         else:

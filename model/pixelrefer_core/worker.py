@@ -8,6 +8,7 @@ written, and a question of higher priority interrupts a lower one between two to
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 Result = TypeVar('Result')
 
 WAITING_CALLS = 64
+# A camera whose every image is at fault is said so this often.
+WARN_EVERY_S = 5.0
 
 
 @dataclass(eq=False)
@@ -59,7 +62,8 @@ class Worker:
         self._build = build
         self._on_update = on_update
         self._wake = threading.Condition()
-        self._frame: Frame | None = None
+        self._frame: Frame | Callable[[], Frame] | None = None
+        self._warned_s = -math.inf
         self._calls: list[_Call] = []
         self._tickets = TicketQueue()
         self._stopping = False
@@ -83,8 +87,11 @@ class Worker:
             self._thread.join(timeout_s)
         return self._thread is None or not self._thread.is_alive()
 
-    def offer(self, frame: Frame) -> None:
-        """Leave a frame to be tracked; it replaces one that is still waiting. Returns at once."""
+    def offer(self, frame: Frame | Callable[[], Frame]) -> None:
+        """Leave a frame to be tracked; it replaces one that is still waiting. Returns at once.
+
+        A function makes the frame when its turn comes, on the worker's thread: one that is replaced is never decoded.
+        """
         with self._wake:
             self._meter.offered(dropped=self._frame is not None)
             self._frame = frame
@@ -215,18 +222,24 @@ class Worker:
         if frame is None:
             return
         try:
-            update = engine.step(frame)
+            update = engine.step(frame if isinstance(frame, Frame) else frame())
             self._meter.tracked(update.track_s + update.encode_s)
             self._on_update(update)
         except PixelReferError as error:
             self._meter.failed(error.code)
-            log.warning('frame skipped: %s', error)
+            self._warn(f'frame skipped: {error}')
         except Exception:
             self._meter.failed()
             log.exception('a frame failed; tracking goes on with the next one')
         with self._wake:
             for call in self._calls:
                 call.is_due = True
+
+    def _warn(self, text: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._warned_s >= WARN_EVERY_S:
+            self._warned_s = now_s
+            log.warning('%s', text)
 
     def _run_ticket(self, engine: Engine) -> None:
         with self._wake:

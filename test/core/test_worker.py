@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pixelrefer_core.errors import (
     BusyError,
     CanceledError,
     DeviceOutOfMemoryError,
+    InvalidImageError,
     ModelError,
     NotReadyError,
     RequestTimeoutError,
@@ -26,53 +28,16 @@ from pixelrefer_core.types import (
     NANOSECONDS,
     FinishReason,
     Frame,
-    Generation,
-    ModelInfo,
-    ObjectTokens,
     Prompt,
     Query,
     QueryKind,
 )
 from pixelrefer_core.worker import WAITING_CALLS, Worker
 
+from .paced_model import PacedModel
+
 IMAGE = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
 QUERY = Query(QueryKind.ANSWER, ('cup',), 'What?')
-
-
-class PacedModel:
-    """Writes one word each time the test lets it, so that the test decides what happens between two tokens."""
-
-    info = ModelInfo('paced', '', 'cpu', 'float32', False, 0, 100)
-
-    def __init__(self):
-        self.go = threading.Semaphore(0)
-        self.written = threading.Semaphore(0)
-        self.fault: Exception | None = None
-
-    def encode_objects(self, views):
-        return [ObjectTokens(None, view.frame.stamp_ns) for view in views]
-
-    def generate_in_steps(self, instruction, objects, *, options, on_text=None):
-        words = []
-        while True:
-            assert self.go.acquire(timeout=20)
-            if self.fault is not None:
-                raise self.fault
-            reason = yield
-            if reason is None and len(words) == options.max_new_tokens:
-                reason = FinishReason.LENGTH
-            if reason is not None:
-                self.written.release()
-                return Generation(' '.join(words), reason, 1, len(words), 0.0, 0.0, 0.0)
-            words.append(f'w{len(words)}')
-            if on_text:
-                on_text(words[-1])
-            self.written.release()
-
-    def let(self, tokens: int) -> None:
-        for _ in range(tokens):
-            self.go.release()
-            assert self.written.acquire(timeout=20)
 
 
 class Setup:
@@ -179,7 +144,7 @@ def test_text_is_streamed_as_it_is_written(setup):
     pieces = []
     ticket = setup.ask(on_text=pieces.append)
     setup.model.let(2)
-    assert pieces == ['w0', 'w1']
+    assert pieces == ['w0', ' w1']
     ticket.cancel()
     setup.model.let(1)
 
@@ -356,6 +321,26 @@ def test_a_frame_that_fails_is_counted_and_the_next_is_tracked(setup):
     assert setup.worker.statistics().failures_by_code == {7004: 1}
     setup.offer()
     assert setup.tracked(2)
+
+
+def test_a_frame_that_is_replaced_is_never_decoded_and_one_that_cannot_be_is_counted(setup):
+    decoded = []
+
+    def decode(second):
+        decoded.append(second)
+        if second == 9:
+            raise InvalidImageError('no picture')
+        return Frame(IMAGE, second * NANOSECONDS)
+
+    free = block(setup.worker)
+    for second in (7, 8):
+        setup.worker.offer(partial(decode, second))
+    free.set()
+    assert setup.tracked(2)
+    setup.worker.offer(partial(decode, 9))
+    wait_for(lambda: setup.worker.statistics().failures)
+    assert decoded == [8, 9]
+    assert setup.worker.statistics().failures_by_code == {7004: 1}
 
 
 def test_an_error_of_the_engine_reaches_the_caller(setup):

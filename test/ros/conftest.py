@@ -22,7 +22,7 @@ else:
     from pixelrefer_ros.spin import spin
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> object:
+def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> object:
     """Return the first true value of a condition; fail after ``timeout_s``."""
     deadline_s = time.monotonic() + timeout_s
     while time.monotonic() < deadline_s:

@@ -243,7 +243,7 @@ def test_a_prediction_states_the_frames_it_rests_on_and_when_it_expires():
 
 @pytest.mark.parametrize('kind', PixelReferError.__subclasses__())
 def test_every_error_comes_back_at_the_client_as_what_it_was(kind):
-    from pixelrefer_ros.client import error_of
+    from pixelrefer_ros.faults import error_of
 
     response = AskObjects.Response()
     assert error_of(response) is None

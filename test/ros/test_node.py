@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 
 import cv2
 import numpy as np
@@ -20,65 +19,19 @@ from std_srvs.srv import SetBool, Trigger
 from pixelrefer_core.types import NANOSECONDS
 from pixelrefer_ros import conversions, qos
 from pixelrefer_ros.client import PixelReferClient, make_prompt
-from pixelrefer_ros.msg import NodeStatus, ObjectAnswer, ObjectPromptArray, ResultCode, TrackedObjectArray
+from pixelrefer_ros.msg import GenerationOptions, NodeStatus, ObjectAnswer, ObjectPromptArray, ResultCode
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.srv import AddObjects, AskObjects, DescribeObject, GetObjects, PredictEvent, RemoveObjects
 
 from .conftest import wait_for
+from .staging import HEIGHT, START_NS, WIDTH, Caller, Camera, scene
 
-HEIGHT, WIDTH = 120, 160
-START_NS = 100 * NANOSECONDS
-PARAMETERS = {'generation__max_new_tokens': 8, 'model__device': 'cpu', 'model__threads': 1}
-
-
-def scene(step: int) -> np.ndarray:
-    """A bright textured square that moves one pixel a step over a textured ground."""
-    noise = np.random.default_rng(0).integers(0, 90, (HEIGHT, WIDTH, 3), np.uint8)
-    image = cv2.GaussianBlur(noise, (0, 0), 2)
-    patch = np.random.default_rng(1).integers(120, 250, (40, 40, 3), np.uint8)
-    x = 20 + step
-    image[40:80, x : x + 40] = cv2.GaussianBlur(patch, (0, 0), 1.5)
-    return image
-
-
-class Camera:
-    """Publishes the scene frame by frame, each 0.1 s of camera time after the last."""
-
-    def __init__(self, graph):
-        node = graph.node('camera')
-        self.publisher = node.create_publisher(Image, 'image', qos.image('reliable'))
-        self.updates: list[TrackedObjectArray] = []
-        node.create_subscription(TrackedObjectArray, 'objects', self.updates.append, qos.results())
-        self.step = 0
-
-    def shoot(self, frames: int = 1) -> Header:
-        """Publish so many frames, each after the node has tracked the one before; return the last header."""
-        wait_for(self.publisher.get_subscription_count)
-        for _ in range(frames):
-            header = Header(
-                stamp=conversions.to_time(START_NS + self.step * NANOSECONDS // 10), frame_id='eye'
-            )
-            self.publisher.publish(conversions.to_image(scene(self.step % 60), header, 'rgb8'))
-            self.step += 1
-            wait_for(lambda header=header: self.updates and self.updates[-1].header == header)
-        return header
-
-
-class Caller:
-    """Calls services of the node and waits for the response, whatever its code."""
-
-    def __init__(self, graph):
-        self.node = graph.node('caller')
-
-    def __call__(self, kind, name, **fields):
-        client = self.node.create_client(kind, name)
-        assert client.wait_for_service(20.0), name
-        done = threading.Event()
-        future = client.call_async(kind.Request(**fields))
-        future.add_done_callback(lambda _: done.set())
-        assert done.wait(60.0), name
-        self.node.destroy_client(client)
-        return future.result()
+PARAMETERS = {
+    'generation__max_new_tokens': 8,
+    'image__reliability': 'reliable',
+    'model__device': 'cpu',
+    'model__threads': 1,
+}
 
 
 @pytest.fixture(scope='module')
@@ -101,7 +54,7 @@ def camera(graph, node):
 @pytest.fixture
 def cup(camera, call):
     """The square, tracked as 'cup' and nothing else; its first frame's header."""
-    call(RemoveObjects, 'remove_objects')
+    call(Trigger, 'pixelrefer_node/reset')
     header = camera.shoot()
     x = 20 + (camera.step - 1) % 60
     response = call(
@@ -272,6 +225,24 @@ def test_only_frames_inside_the_requested_window_are_used(camera, cup, call):
         AskObjects, 'ask_objects', object_ids=['cup'], question='What?', window=request.window
     ).answer
     assert len(answer.frame_stamps) == 1
+
+
+def test_the_text_of_the_action_is_that_of_the_service(graph, camera, cup, call):
+    question = 'What is <object1>?'
+    whole = call(AskObjects, 'ask_objects', object_ids=['cup'], question=question).answer.text
+    stream = PixelReferClient(node=graph.node('reader')).stream(['cup'], question)
+    assert ''.join(map(str, stream)) == whole
+    assert stream.answers[0].timing.vision == 0
+
+
+def test_tracking_goes_on_while_a_long_answer_is_written(graph, camera, cup):
+    robot = PixelReferClient(node=graph.node('watcher'))
+    options = GenerationOptions(max_new_tokens=2000)
+    with robot.stream(['cup'], 'What is <object1>?', options=options, timeout_s=300.0) as stream:
+        next(iter(stream))
+        camera.shoot(5)
+        assert not stream.answers, 'the answer ended before the frames came: this shows nothing'
+    assert stream.wait()[0].finish_reason == ObjectAnswer.FINISH_CANCELED
 
 
 def test_a_late_subscriber_still_gets_the_last_answers(graph, camera, cup, call):

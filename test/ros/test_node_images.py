@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from pixelrefer_core.types import NANOSECONDS
 from pixelrefer_ros import conversions, qos
 from pixelrefer_ros.msg import NodeStatus, TrackedObjectArray
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
@@ -119,3 +122,25 @@ def test_compressed_images_are_tracked(bench):
         bench.publisher(CompressedImage, 'image/compressed', 'best_effort'),
         lambda header: CompressedImage(header=header, format='jpeg', data=jpeg),
     )
+
+
+@pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono8', 'jpeg'])
+def test_receiving_an_image_of_720p_takes_less_than_a_millisecond(bench, encoding):
+    bench = bench()
+    wait_for(lambda: bench.node._state == 'active', 60)
+    picture = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), np.uint8)
+    jpeg = cv2.imencode('.jpg', picture)[1].tobytes()
+
+    def make(header):
+        if encoding == 'jpeg':
+            return CompressedImage(header=header, format='jpeg', data=jpeg)
+        return conversions.to_image(picture[..., 0] if encoding == 'mono8' else picture, header, encoding)
+
+    taken = []
+    for second in range(1, 31):
+        message = make(Header(stamp=conversions.to_time(second * NANOSECONDS)))
+        start_s = time.thread_time()  # of this thread alone, so that a busy machine changes nothing
+        bench.node._on_image(message)
+        taken.append(time.thread_time() - start_s)
+    assert np.median(taken) < 1e-3
+    assert bench.node._worker.statistics().frames_offered == len(taken)
