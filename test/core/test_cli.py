@@ -68,8 +68,8 @@ def test_tracking_the_shipped_clip_scores_well_and_saves_a_sheet(tmp_path, capsy
 
 def test_asking_about_the_shipped_clip_prints_the_answer_and_its_frames(capsys):
     status = main(
-        ['ask', str(DEMO_CLIP), '--frames', '15', 'Is <object1> red?', '--model.device', 'cpu',
-         '--generation.max_new_tokens', '4', '--json']
+        ['ask', str(DEMO_CLIP), '--frames', '15', 'Is <object1> red?',
+         '--model.path', 'random-nano', '--model.device', 'cpu', '--generation.max_new_tokens', '4', '--json']
     )  # fmt: skip
     printed = capsys.readouterr()
     answer = last_json(printed.out)

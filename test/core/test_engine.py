@@ -35,7 +35,13 @@ from pixelrefer_core.types import (
 
 SETTINGS = with_values(
     Settings(),
-    {'model.device': 'cpu', 'model.threads': 1, 'generation.max_new_tokens': 6, 'window.sample_rate_hz': 5.0},
+    {
+        'model.path': 'random-nano',
+        'model.device': 'cpu',
+        'model.threads': 1,
+        'generation.max_new_tokens': 6,
+        'window.sample_rate_hz': 5.0,
+    },
 )
 HEIGHT, WIDTH = 120, 160
 

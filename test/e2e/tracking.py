@@ -61,7 +61,9 @@ class Session:
         self._first: Image | None = None
         self._found: dict[int, np.ndarray] = {}
         self._join = StampJoin(('labels', 'objects'), self._on_tracked, limit=100)
-        processes.start('pixelrefer_node', generation__max_new_tokens=8, model__threads=1)
+        processes.start(
+            'pixelrefer_node', model__path='random-nano', generation__max_new_tokens=8, model__threads=1
+        )
         self.robot = PixelReferClient()
         for kind, topic, callback, profile in (
             (Image, 'image', self._on_image, qos.image('reliable')),
