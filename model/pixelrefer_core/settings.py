@@ -44,8 +44,8 @@ class ModelSettings:
 
     path: str = setting(
         'random-nano',
-        'checkpoint folder, hub repository in the local cache, or random-nano / random-2b / random-7b '
-        '(untrained weights of that size)',
+        'checkpoint folder, hub repository in the local cache, nano (shipped, trained on simulated tabletops only), '
+        'or random-nano / random-2b / random-7b (untrained weights of that size)',
     )
     device: str = setting('auto', 'auto, cpu, cuda or cuda:N; auto takes the first GPU')
     dtype: str = setting(
@@ -67,7 +67,9 @@ class TrackerSettings:
 
     backend: str = setting('flow', 'flow needs no weights, sam2 those of path', choices=('flow', 'sam2'))
     path: str = setting(
-        '', 'of sam2: checkpoint folder, hub repository in the local cache, or random-nano (untrained)'
+        '',
+        'of sam2: checkpoint folder, hub repository in the local cache, nano (shipped, trained on simulated '
+        'tabletops only), or random-nano (untrained)',
     )
     device: str = setting('auto', 'of sam2: auto, cpu, cuda or cuda:N; auto takes the first GPU')
     dtype: str = setting(
