@@ -29,6 +29,7 @@ from .staging import HEIGHT, START_NS, WIDTH, Caller, Camera, scene
 PARAMETERS = {
     'generation__max_new_tokens': 8,
     'image__reliability': 'reliable',
+    'model__path': 'random-nano',
     'model__device': 'cpu',
     'model__threads': 1,
 }

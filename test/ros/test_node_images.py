@@ -43,7 +43,9 @@ class Bench:
             qos.results(),
         )
         self.side.create_subscription(NodeStatus, 'status', self.status.append, qos.latched())
-        self.node = graph.add(PixelReferNode, model__device='cpu', model__threads=1, **parameters)
+        self.node = graph.add(
+            PixelReferNode, model__path='random-nano', model__device='cpu', model__threads=1, **parameters
+        )
         self.stamp = 0
 
     def publisher(self, kind, topic, reliability):
