@@ -21,7 +21,7 @@ WEIGHTS = ROOT / 'model' / 'weights' / 'nano'
 def play(tmp_path, *arguments):
     return subprocess.run(
         [sys.executable, '-m', 'pixelrefer_ros.demo', '--output', tmp_path / 'out', *arguments],
-        capture_output=True, text=True, timeout=110, check=False, cwd=tmp_path, env=os.environ,
+        capture_output=True, text=True, timeout=280, check=False, cwd=tmp_path, env=os.environ,
     )  # fmt: skip
 
 
@@ -30,6 +30,7 @@ def pixels(sheet, colour) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a busy machine
 def test_the_demo_answers_its_questions_rightly_and_saves_a_contact_sheet(tmp_path):
     missing = [name for name in ('sam2_nano', 'pixelrefer_lite_nano') if not (WEIGHTS / name).is_dir()]
     if missing:
@@ -52,6 +53,7 @@ def test_the_demo_answers_its_questions_rightly_and_saves_a_contact_sheet(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a busy machine
 def test_wrong_answers_are_marked_and_fail_the_demo(tmp_path):
     done = play(tmp_path, '--model', 'random-nano', '--tracker', 'flow')
     assert done.returncode == 1, done.stdout + done.stderr
@@ -69,6 +71,7 @@ def test_wrong_answers_are_marked_and_fail_the_demo(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # a busy machine
 def test_a_clip_of_the_user_is_asked_about_without_marks(tmp_path):
     done = play(tmp_path, '--clip', DEMO_CLIP, '--model', 'random-nano', '--tracker', 'flow')
     assert done.returncode == 0, done.stdout + done.stderr
