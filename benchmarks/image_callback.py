@@ -89,10 +89,12 @@ def _parameters() -> dict[str, Any]:
 def _row(
     node: PixelReferNode, name: str, message: Any, index: int, options: argparse.Namespace
 ) -> dict[str, Any]:
+    first = (index + 1) * (options.images + 1)
+    message.header.stamp = _stamp((first - 1) / options.rate)
     node._on_image(message)
     _track_one(node)
     before = node._worker.statistics()
-    taken = times_ms(node, message, options.images, options.rate, (index + 1) * options.images)
+    taken = times_ms(node, message, options.images, options.rate, first)
     after = node._worker.statistics()
     wall, cpu = taken.T
     return {

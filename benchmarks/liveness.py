@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,15 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from pixelrefer_core.cli.rows import print_rows
+from pixelrefer_core.clip import open_clip
 from pixelrefer_core.measuring import load_average
-from pixelrefer_core.synthetic_clip import synthetic_clip
 from pixelrefer_ros import qos
 from pixelrefer_ros.client import PixelReferClient
 from pixelrefer_ros.conversions import to_image
 from pixelrefer_ros.msg import GenerationOptions, TrackedObjectArray
 
+CLIP = Path(__file__).resolve().parents[1] / 'config' / 'demo_clip'
+BALL = (98, 113, 38, 38)
 LONG = GenerationOptions(max_new_tokens=2000)
 
 
@@ -34,7 +37,7 @@ class Camera:
 
     def __init__(self, robot: PixelReferClient, rate_hz: float) -> None:
         self.node, self.rate_hz = robot.node, rate_hz
-        self.images = [views[0].frame.image for views in synthetic_clip(30, 1)]
+        self.images = [frame.image for frame in open_clip(CLIP)]
         self.sent: dict[tuple[int, int], float] = {}
         self.late_s: list[float] = []
         self.publisher = self.node.create_publisher(Image, 'image', qos.image('reliable'))
@@ -128,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with running_node(), PixelReferClient(timeout_s=60.0) as robot:
         camera = Camera(robot, options.rate)
         robot.wait_until_ready()
-        robot.add_object('thing', box=(100, 100, 120, 120))
+        robot.add_object('thing', box=BALL)
         for _ in range(options.turns):
             rows.append(
                 phase('silent', camera, options.seconds, lambda end: time.sleep(end - time.monotonic()))

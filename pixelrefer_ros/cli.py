@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pixelrefer_core.errors import PixelReferError
+from pixelrefer_core.errors import CanceledError, PixelReferError
 
 if TYPE_CHECKING:
     from pixelrefer_ros.client import PixelReferClient
@@ -67,6 +67,8 @@ def _streamed(robot: PixelReferClient, ids: list[str], options: argparse.Namespa
             stream.cancel()
         finally:
             print(flush=True)
+    if not stream.answers:
+        raise CanceledError('stopped before anything was written')
     return stream.answers[-1]
 
 
