@@ -16,6 +16,7 @@ from ..errors import InvalidImageError
 from ..settings import Settings
 from ..settings_text import add_options, from_options
 from ..sheet import Row, contact_sheet
+from ..shipped import NANO, NANO_NOTE
 from ..types import NANOSECONDS, Answer, Prompt, Query, QueryKind, TrackUpdate
 
 COLUMNS = 6
@@ -48,6 +49,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     engine = build_engine(from_options(options, Settings()))
     if not engine.model.info.trained:
         print(f'{engine.model.info.name}: random weights, the words have no meaning', file=sys.stderr)
+    elif engine.model.info.name == NANO:
+        print(NANO_NOTE, file=sys.stderr)
     updates = _track(engine, options)
     ids = tuple(item.object_id for item in engine.select_objects())
     if options.predict:
