@@ -26,9 +26,10 @@ from pixelrefer_ros.asking import Asker
 from pixelrefer_ros.faults import reported_in
 from pixelrefer_ros.msg import ResultCode
 
-# A result is kept so long for a client that is late to fetch it, and so many of them at most.
-RESULT_TIMEOUT_S = 300
-KEPT_GOALS = 1000
+# A result is kept so long for a client that is late to fetch it, and so many of them at most: each change of a goal's
+# status is published with the status of all that are kept.
+RESULT_TIMEOUT_S = 60
+KEPT_GOALS = 300
 
 
 class AskAction:
