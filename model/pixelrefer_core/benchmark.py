@@ -90,7 +90,7 @@ class Benchmark:
             'stages_ms': stages,
             'first_token_ms': stages['first token, new objects']['p50'],
             'tokens_per_s': round(tokens_per_s, 3),
-            'bandwidth_fraction': round(tokens_per_s * self._bytes_per_token() / bandwidth, 3),
+            'bandwidth_fraction': float(f'{tokens_per_s * self._bytes_per_token() / bandwidth:.3g}'),
             **peak,
             'ratios': _ratios(stages) if reference else {},
             'quality': self._quality(objects, scene) if reference else {},

@@ -41,7 +41,8 @@ def lively_model(size=SIZE, **changes):
     config = nano_config(size)
     for name, value in changes.items():
         setattr(config, name, value)
-    torch.manual_seed(3)
+    # Weights that see masks of likely sizes, so that no frame counts as hidden.
+    torch.manual_seed(0)
     return enliven(Sam2VideoModel(config))
 
 

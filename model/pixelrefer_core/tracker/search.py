@@ -13,6 +13,7 @@ BINS = 16
 CONFIDENT = 0.5
 # Correlation with the object's picture from which on a place is worth it.
 SIMILAR = 0.5
+_ROUNDING = 1e-3
 
 
 def colour_bins(lab: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
@@ -79,8 +80,9 @@ class PictureSearch:
             mask = np.dstack([(cover > 0.5).astype(np.float32)] * 3)
             likeness = cv2.matchTemplate(colour, picture, cv2.TM_CCOEFF_NORMED, mask=mask)
             middles = allowed[rows // 2 :, columns // 2 :][: likeness.shape[0], : likeness.shape[1]]
-            # A place without any contrast has no correlation: NaN or infinite.
-            likeness = np.where(middles & (np.abs(likeness) <= 1), likeness, -1.0).astype(np.float32)
+            # A place without any contrast has no correlation: NaN, infinite or huge. Rounding may exceed 1 a little.
+            sound = middles & (np.abs(likeness) <= 1 + _ROUNDING)
+            likeness = np.where(sound, likeness, -1.0).astype(np.float32)
             _, top, _, (column, row) = cv2.minMaxLoc(likeness)
             if top > best:
                 best, place = top, (row, column, cover)
