@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(parser, share, arguments)
     operator = [sys.executable, '-m', 'pixelrefer_ros.demo_operator']
     operator += ['--clip', str(options.clip), '--output', str(options.output)]
+    operator += ['--require', str(options.require)]
     operator += [part for box in options.box for part in ('--box', box)]
     with contextlib.ExitStack() as running:
         logs = {
@@ -60,6 +61,9 @@ def _parse(
     what.add_argument('--seed', type=int, help='render another scene; needs MuJoCo and OpenGL')
     parser.add_argument('--output', type=Path, default=Path('demo_output'))
     parser.add_argument('--box', action='append', default=[], metavar='X,Y,W,H', help='an object; repeatable')
+    parser.add_argument(
+        '--require', type=int, default=0, metavar='N', help='fail with fewer right answers than this'
+    )
     parser.add_argument('--model', default='', help='another model, as model.path')
     parser.add_argument('--tracker', default='', metavar='flow|sam2:PATH', help='another tracker')
     options = parser.parse_args(arguments)
