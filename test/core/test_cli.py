@@ -97,3 +97,11 @@ def test_wrong_input_ends_with_status_2_and_a_sentence(arguments, message, capsy
     printed = capsys.readouterr()
     assert message in printed.err
     assert 'Traceback' not in printed.err
+
+
+@pytest.mark.parametrize('verb', [['track', 'clip', '--masks', 'masks'], ['ask', 'clip', 'what is it?']])
+def test_an_output_that_names_no_picture_is_refused_before_any_work(verb, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*verb, '--output', 'folder/sheet'])
+    assert stopped.value.code == 2
+    assert 'folder/sheet names no picture: end it in .png' in capsys.readouterr().err

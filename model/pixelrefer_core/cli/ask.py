@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from ..clip import open_clip
 from ..clip_objects import clip_prompts, read_mask
 from ..engine import Engine, build_engine
@@ -18,6 +16,7 @@ from ..settings_text import add_options, from_options
 from ..sheet import Row, contact_sheet
 from ..shipped import NANO, NANO_NOTE
 from ..types import NANOSECONDS, Answer, Prompt, Query, QueryKind, TrackUpdate
+from .picture import picture_file, save_picture
 
 COLUMNS = 6
 
@@ -40,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--predict', action='store_true', help='ask what will happen next')
     parser.add_argument('--frames', type=int, default=0, help='stop after so many frames; 0 = the whole clip')
     parser.add_argument('--rate', type=float, default=10.0, metavar='HZ', help='of a folder of images')
-    parser.add_argument('--output', type=Path, help='save a contact sheet here (PNG)')
+    parser.add_argument('--output', type=picture_file, metavar='PNG', help='save a contact sheet here (PNG)')
     add_options(parser, Settings, ('model', 'tracker', 'window', 'generation'))
 
 
@@ -109,9 +108,7 @@ def _save(output: Path, updates: list[TrackUpdate], answer: Answer, model: str) 
     ]
     rows = [Row(', '.join(answer.object_ids), answer.question, answer.text, f'{answer.timing.total_s:.3f} s')]
     sheet = contact_sheet(model, columns, rows, '')
-    output.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(output), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
-    print(f'saved {output}')
+    save_picture(sheet, output)
 
 
 def _box(text: str) -> list[float]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ..clip import Clip, open_clip
@@ -24,6 +23,7 @@ from ..settings_text import add_options, from_options
 from ..sheet import contact_sheet
 from ..tracker import Tracker, create_tracker
 from ..types import NANOSECONDS, Frame, MaskArray, MaskEstimate, ObjectState, Prompt, TrackedObject
+from .picture import picture_file, save_picture
 from .rows import print_rows
 
 COLUMNS = 6
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='PNGs, one a frame; or a folder of them per object',
     )
     parser.add_argument('--rate', type=float, default=10.0, metavar='HZ', help='of a folder of images')
-    parser.add_argument('--output', type=Path, metavar='PNG', help='save a contact sheet here')
+    parser.add_argument('--output', type=picture_file, metavar='PNG', help='save a contact sheet here')
     add_options(parser, Settings, ('tracker',))
 
 
@@ -150,9 +150,7 @@ def _save(output: Path, progress: Progress, title: str) -> None:
         (frame.image, _objects(estimates), f'{frame.stamp_ns / NANOSECONDS:.1f} s')
         for frame, estimates in progress.shown
     ]
-    output.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(output), cv2.cvtColor(contact_sheet(title, columns, [], ''), cv2.COLOR_RGB2BGR))
-    print(f'saved {output}')
+    save_picture(contact_sheet(title, columns, [], ''), output)
 
 
 def _objects(estimates: Mapping[str, MaskEstimate]) -> list[TrackedObject]:
