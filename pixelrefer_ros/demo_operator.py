@@ -36,7 +36,7 @@ PATIENCE_S, LOCKSTEP_PATIENCE_S = 1.0, 25.0
 UNTRAINED = 'The weights of this model are random: the tracking is real, the words have no meaning yet.'
 NANO_NOTE = (
     'Asked at {end:.1f} s; the model saw nothing later. Below the frames up to then: what really happened, with '
-    'true masks. Scene {seed} was never used in training. nano was trained on simulated tabletops and is true there.'
+    'true masks. Scene {seed} was never used in training. nano is an early checkpoint, trained on simulated tabletops.'
 )
 
 
