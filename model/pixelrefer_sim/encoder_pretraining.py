@@ -4,7 +4,7 @@ A vision transformer from scratch learns what things are slowly when words are i
 patch is asked what object it shows and of what colour, on the very pictures that the model makes: crops, local
 views, whole frames. The heads that answer are thrown away.
 
-python -m pixelrefer_train.encoder_pretraining --clips DIR [--clips DIR] --output FOLDER --minutes 30
+python -m pixelrefer_sim.encoder_pretraining --clips DIR [--clips DIR] --output FOLDER --minutes 30
 ``T`` patches, ``C`` channels, ``N`` object crops.
 """
 
@@ -33,11 +33,11 @@ from pixelrefer_core.object_tokenizer import ObjectCrop, crop_object
 from pixelrefer_core.preprocess import Normalizer, grid_of, resize_area, to_patches
 from pixelrefer_core.types import ImageArray, MaskArray
 from pixelrefer_core.vision_encoder import VisionEncoder
-from pixelrefer_sim.catalogue import CATEGORIES, COLOURS
-from pixelrefer_sim.record import HEIGHT, MINIMUM_VISIBLE_PX, WIDTH, ClipRecord, load_record
+from pixelrefer_train.mask_coding import decode_mask
+from pixelrefer_train.nano import nano_config
 
-from .mask_coding import decode_mask
-from .nano import nano_config
+from .catalogue import CATEGORIES, COLOURS
+from .record import HEIGHT, MINIMUM_VISIBLE_PX, WIDTH, ClipRecord, load_record
 
 _KINDS, _COLOURS = list(CATEGORIES), list(COLOURS)
 _FRAMES = 4  # pictures of a step
@@ -304,7 +304,7 @@ def _means(reports: Sequence[dict[str, float]]) -> dict[str, float]:
 def main() -> None:
     """Train, printing a line every hundred steps."""
     parser = argparse.ArgumentParser(
-        prog='python -m pixelrefer_train.encoder_pretraining', description=(__doc__ or '').split('\n')[0]
+        prog='python -m pixelrefer_sim.encoder_pretraining', description=(__doc__ or '').split('\n')[0]
     )
     parser.add_argument('--clips', type=Path, action='append', required=True, metavar='DIR')
     parser.add_argument('--output', type=Path, required=True, metavar='DIR')
