@@ -44,6 +44,7 @@ def render_scene(number: int, folder: Path) -> Path:
     if (folder / OBJECTS_FILE).exists():
         return folder
     choose_opengl()
+    _check_opengl()
     first = _first_seed() + number * _SEEDS_PER_SCENE
     for seed in range(first, first + _SEEDS_PER_SCENE):
         record = _render(seed, folder)
@@ -87,11 +88,17 @@ def _first_seed() -> int:
 
 
 def _render(seed: int, folder: Path) -> ClipRecord:
+    from .generate import make_clip
+
+    return make_clip(seed, 'demo', folder)
+
+
+def _check_opengl() -> None:
     # MuJoCo fails in many ways where there is no OpenGL, some of them while it is imported.
     try:
-        from .generate import make_clip
+        import mujoco
 
-        return make_clip(seed, 'demo', folder)
+        mujoco.GLContext(WIDTH, HEIGHT).free()
     except Exception as error:
         raise UnsupportedError(
             f'scenes cannot be rendered here ({error!r}): install MuJoCo and an OpenGL that needs no screen, '

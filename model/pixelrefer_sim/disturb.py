@@ -16,6 +16,7 @@ _MOST_PX = 3
 # The colours of objects keep their names under these.
 _WHITE_BALANCE, _EXPOSURE = 0.06, 0.15
 _BLUR_SHARE, _JPEG_SHARE = 0.25, 0.1
+_NEGATIVE_SHARE, _GREY_SHARE = 0.25, 0.25
 
 
 def disturb_mask(mask: MaskArray, rng: Rng) -> MaskArray:
@@ -60,6 +61,21 @@ class Look:
             coded = cv2.imencode('.jpg', seen, (cv2.IMWRITE_JPEG_QUALITY, self._quality))[1]
             seen = cv2.imdecode(coded, cv2.IMREAD_COLOR)
         return np.asarray(seen, np.uint8)
+
+
+def strange_colours(image: ImageArray, rng: Rng) -> ImageArray:
+    """Return uint8 RGB (H, W, 3) in colours that nothing has: hues turned, grey or negative; shapes stay.
+
+    Who learns shapes from it cannot learn them by their colours.
+    """
+    seen: Any = 255 - image if rng.random() < _NEGATIVE_SHARE else image
+    if rng.random() < _GREY_SHARE:
+        seen = cv2.cvtColor(cv2.cvtColor(seen, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    else:
+        hsv = cv2.cvtColor(seen, cv2.COLOR_RGB2HSV_FULL)
+        hsv[..., 0] += np.uint8(rng.integers(256))  # the circle of hues closes at 256
+        seen = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB_FULL)
+    return np.asarray(seen, np.uint8)
 
 
 def _disc(rng: Rng) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -11,19 +11,20 @@ import multiprocessing
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 
+from pixelrefer_core.clip_depth import DEPTH_FOLDER, save_camera, save_depth
 from pixelrefer_train.mask_coding import encode_rle
 
 from .actions import Action, draw_actions
 from .events import list_events
 from .layout import Layout, draw_layout
-from .photography import Photograph, Photographer, camera_of
+from .photography import Photograph, Photographer, camera_of, intrinsics_of
 from .record import (
     FRAMES,
     GENERATOR_VERSION,
@@ -39,36 +40,40 @@ from .record import (
 from .simulation import Course, Simulation, run
 from .stage import build_model
 
-Split = Literal['train', 'stills', 'val', 'heldout', 'heldout_stills', 'demo']
-# No seed belongs to two splits. ``stills``: one picture of a scene at rest, several objects more. ``demo``: the
+Split = Literal['train', 'stills', 'val', 'heldout', 'demo']
+# No seed belongs to two splits. ``stills``: one picture of a scene at rest, more objects on it. ``demo``: the
 # future is filmed, too, to be shown afterwards.
 FIRST_SEED: dict[Split, int] = {
     'train': 0,
     'stills': 10_000_000,
     'val': 20_000_000,
     'heldout': 30_000_000,
-    'heldout_stills': 40_000_000,
     'demo': 50_000_000,
 }
 _JPEG = (cv2.IMWRITE_JPEG_QUALITY, 93)
 
 
-def make_clip(seed: int, split: Split, folder: Path) -> ClipRecord:
+def make_clip(seed: int, split: Split, folder: Path, *, depth: bool = False) -> ClipRecord:
     """Render the clip of ``seed`` into ``folder`` and return its record; nothing to do if it is there.
 
-    The same seed gives the same record, and on one machine the same pictures. Raises :class:`ImportError`
-    without MuJoCo, and what MuJoCo raises when there is no OpenGL.
+    ``depth``: save what a depth camera in the same place would measure, too. The same seed gives the same record, and
+    on one machine the same pictures. Raises :class:`ImportError` without MuJoCo, and what MuJoCo raises when there is
+    no OpenGL.
     """
-    if (folder / 'clip.json').exists():
+    if (folder / 'clip.json').exists() and (not depth or (folder / DEPTH_FOLDER).is_dir()):
         return load_record(folder)
     shutil.rmtree(folder, ignore_errors=True)
     (folder / 'frames').mkdir(parents=True)
+    if depth:
+        (folder / DEPTH_FOLDER).mkdir()
     rng = np.random.default_rng([GENERATOR_VERSION, seed])
     still = split.endswith('stills')
     exposure: Literal['train', 'heldout'] = 'heldout' if split.startswith('heldout') else 'train'
     layout = draw_layout(rng, exposure, count=int(rng.integers(4, 8)) if still else None)
     actions = () if still else draw_actions(rng, layout)
     record = _film(seed, split, layout, actions, folder, still=still)
+    if depth:
+        save_camera(intrinsics_of(record.camera), folder)
     save_record(record, folder)
     return record
 
@@ -88,6 +93,10 @@ def _film(
             if instant < filmed:
                 shots.append(photographer.photograph(simulation.data))
                 _save_image(shots[-1], folder / 'frames' / f'{instant:05d}.jpg')
+                if (folder / DEPTH_FOLDER).is_dir():
+                    save_depth(
+                        photographer.depth(simulation.data), folder / DEPTH_FOLDER / f'{instant:05d}.png'
+                    )
             if instant in WINDOW_ENDS and not still:
                 windows.append(simulation.window(instant))
 
@@ -113,8 +122,7 @@ def _film(
     )
 
 
-def _at_rest(simulation: Simulation, at: object) -> Course:
-    assert callable(at)
+def _at_rest(simulation: Simulation, at: Callable[[int], None]) -> Course:
     at(0)
     poses = simulation.poses()
     return Course(poses[None], (), (), (None,) * len(poses))
@@ -128,16 +136,18 @@ def _coded(mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> str:
     return str(encode_rle(mask)['counts']) if mask.any() else ''
 
 
-def make_clips(split: Split, seeds: range, folder: Path, *, processes: int = 2) -> Iterator[int]:
+def make_clips(
+    split: Split, seeds: range, folder: Path, *, processes: int = 2, depth: bool = False
+) -> Iterator[int]:
     """Render clips into ``folder/<seed>``, several at a time; yields seeds as they are done."""
     context = multiprocessing.get_context('spawn')  # OpenGL does not survive a fork
     # A process is renewed now and then: software OpenGL does not give all of its memory back.
     with context.Pool(processes, maxtasksperchild=50) as pool:
-        yield from pool.imap_unordered(functools.partial(_make_one, split, folder), seeds)
+        yield from pool.imap_unordered(functools.partial(_make_one, split, folder, depth), seeds)
 
 
-def _make_one(split: Split, folder: Path, seed: int) -> int:
-    make_clip(seed, split, folder / str(seed))
+def _make_one(split: Split, folder: Path, depth: bool, seed: int) -> int:
+    make_clip(seed, split, folder / str(seed), depth=depth)
     return seed
 
 
@@ -148,12 +158,21 @@ def main() -> None:
     parser.add_argument('--count', type=int, required=True, help='how many clips')
     parser.add_argument('--first', type=int, default=0, help='number of the first clip within its split')
     parser.add_argument('--processes', type=int, default=2)
+    parser.add_argument(
+        '--depth', action='store_true', help='save depth images, too (half as much again to store)'
+    )
     parser.add_argument('--output', type=Path, required=True, metavar='DIR', help='clips go to DIR/<split>')
     options = parser.parse_args()
     first = FIRST_SEED[options.split] + options.first
     started = time.monotonic()
     seeds = range(first, first + options.count)
-    done = make_clips(options.split, seeds, options.output / options.split, processes=options.processes)
+    done = make_clips(
+        options.split,
+        seeds,
+        options.output / options.split,
+        processes=options.processes,
+        depth=options.depth,
+    )
     for number, _ in enumerate(done, start=1):
         rate = number / (time.monotonic() - started)
         left = (options.count - number) / rate

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pixelrefer_core.types import ImageArray
+from pixelrefer_core.types import ImageArray, Intrinsics
 
 from .record import HEIGHT, WIDTH, Camera
 
@@ -37,6 +37,12 @@ def camera_of(model: Any, data: Any) -> Camera:
     rotation = tuple(tuple(float(value) for value in row) for row in axes)
     position = tuple(float(value) for value in data.cam_xpos[name])
     return Camera(position, rotation, focal, (WIDTH / 2, HEIGHT / 2))
+
+
+def intrinsics_of(camera: Camera) -> Intrinsics:
+    """Return the camera without its place. Records count from the corner of the first pixel, we from its middle."""
+    cx, cy = (value - 0.5 for value in camera.centre_px)
+    return Intrinsics(WIDTH, HEIGHT, camera.focal_px, camera.focal_px, cx, cy)
 
 
 class Photographer:

@@ -24,7 +24,7 @@ from .questions.balance import Chooser
 from .questions.make import MOST_OBJECTS, facts_about, question_about
 from .questions.question import Fact, Form, Kind, Manner, SimQuestion
 from .questions.view import View, still, windows
-from .record import HEIGHT, RATE_HZ, WIDTH, ClipRecord, load_record
+from .record import HEIGHT, RATE_HZ, WIDTH, WINDOW_STRIDE, ClipRecord, load_record
 
 # The paper's first stage: what is there, before anything about it.
 FOUNDATIONAL: tuple[Kind, ...] = ('category', 'colour', 'size', 'position', 'phrase')
@@ -42,9 +42,12 @@ class Drawing:
     """How samples are drawn from clips.
 
     ``kinds``: what is asked, empty = everything; ``forms``: how, empty = in all forms. ``questions``: at most so
-    many a sample. ``stills``: share of samples that show one frame of a clip instead of a window.
-    ``exact_masks``: share of objects whose masks are left as they are. ``plain_pictures``: share of samples
-    whose pictures are.
+    many a sample, about ``most_objects`` objects at most. ``stills``: share of samples that show one frame of a
+    clip instead of a window. ``exact_masks``: share of objects whose masks are left as they are.
+    ``plain_pictures``: share of samples whose pictures are. ``looks``: so many different looks, and faults of
+    masks, has each clip, 0 = always new ones; features of pictures that come again can be kept. ``repeats``: how
+    often each fact is asked for, in other forms and words. ``varied``: share of questions in words that are on no
+    list.
     """
 
     kinds: tuple[Kind, ...] = ()
@@ -53,6 +56,10 @@ class Drawing:
     stills: float = 0.2
     exact_masks: float = 0.4
     plain_pictures: float = 0.3
+    looks: int = 0
+    most_objects: int = MOST_OBJECTS
+    repeats: int = 1
+    varied: float = 0.0
 
 
 _record = lru_cache(_RECORDS_KEPT)(load_record)
@@ -65,20 +72,36 @@ def open_source(
     questions: int = 16,
     exact_masks: float = 0.4,
     plain_pictures: float = 0.3,
+    stills: float = 0.2,
+    looks: int = 0,
+    kinds: Sequence[Kind] = (),
+    forms: Sequence[Form] = (),
+    most_objects: int = MOST_OBJECTS,
+    repeats: int = 1,
+    varied: float = 0.0,
     limit: int = 0,
     seed: int = 0,
 ) -> ClipSource:
     """Open folders of rendered clips; ``limit``: only the first so many of each.
 
     ``stage`` 1 asks openly for category, colour, size, place and a short phrase on single frames, 2 for everything.
-    Raises :class:`InvalidRequestError` when there are no clips.
+    Further options as in :class:`Drawing`. Raises :class:`InvalidRequestError` when there are no clips.
     """
     folders = [Path(folder) for folder in ([clips] if isinstance(clips, str) else clips)]
     found = [clip for folder in folders for clip in find_clips(folder)[: limit or None]]
-    if stage == 1:
-        drawing = Drawing(FOUNDATIONAL, ('open',), questions, 1.0, exact_masks, plain_pictures)
-    else:
-        drawing = Drawing((), (), questions, exact_masks=exact_masks, plain_pictures=plain_pictures)
+    is_first = stage == 1
+    drawing = Drawing(
+        kinds=FOUNDATIONAL if is_first else tuple(kinds),
+        forms=('open',) if is_first else tuple(forms),
+        questions=questions,
+        stills=1.0 if is_first else stills,
+        exact_masks=exact_masks,
+        plain_pictures=plain_pictures,
+        looks=looks,
+        most_objects=most_objects,
+        repeats=repeats,
+        varied=varied,
+    )
     return ClipSource(found, drawing, seed)
 
 
@@ -109,9 +132,13 @@ class ClipSource:
         rng = np.random.default_rng([self._seed, index, epoch])
         folder = self._clips[index]
         view, marked, questions = self._draw(_record(folder), rng)
-        look = None if rng.random() < self._drawing.plain_pictures else Look(rng)
+        looks = self._drawing.looks
+        # Drawn last, from numbers of their own: what is seen is then the same whatever is asked.
+        fault = [self._seed, index, int(rng.integers(looks)) if looks else epoch]
+        first = np.random.default_rng(fault)
+        look = None if first.random() < self._drawing.plain_pictures else Look(first)
         frames = read_frames(view, folder, look)
-        objects = tuple(self._masks(view, name, rng) for name in marked)
+        objects = tuple(self._masks(view, name, fault) for name in marked)
         return Sample(frames, objects, tuple(turn_of(view, question) for question in questions))
 
     def questions(self, index: int, epoch: int) -> tuple[View, tuple[SimQuestion, ...]]:
@@ -123,19 +150,21 @@ class ClipSource:
     def _draw(self, record: ClipRecord, rng: Rng) -> tuple[View, tuple[str, ...], list[SimQuestion]]:
         # Most views allow many questions; in the rare one that allows none, another is drawn.
         while True:
-            view, marked = draw_view(record, rng, stills=self._drawing.stills)
+            view, marked = self._view(record, rng)
             chosen = self._chooser.choose(list(self._facts(view, marked)), rng)
             if chosen:
                 break
-        forms = [_draw_form(fact, self._drawing.forms, rng) for fact in chosen]
-        return (
-            view,
-            marked,
-            [
-                question_about(view, fact, marked, Manner(form), rng)
-                for fact, form in zip(chosen, forms, strict=True)
-            ],
-        )
+        chosen = chosen * self._drawing.repeats
+        manners = [self._manner(fact, rng) for fact in chosen]
+        questions = [
+            question_about(view, fact, marked, manner, rng)
+            for fact, manner in zip(chosen, manners, strict=True)
+        ]
+        return view, marked, questions
+
+    def _manner(self, fact: Fact, rng: Rng) -> Manner:
+        form = _draw_form(fact, self._drawing.forms, rng)
+        return Manner(form, varied=bool(rng.random() < self._drawing.varied))
 
     def _facts(self, view: View, marked: tuple[str, ...]) -> Iterator[Fact]:
         kinds, forms = self._drawing.kinds, self._drawing.forms
@@ -151,34 +180,45 @@ class ClipSource:
         for folder in self._clips[::step]:
             record = _record(folder)
             for _ in range(2):
-                yield list(self._facts(*draw_view(record, rng, stills=self._drawing.stills)))
+                yield list(self._facts(*self._view(record, rng)))
 
-    def _masks(self, view: View, name: str, rng: Rng) -> tuple[tuple[int, MaskArray], ...]:
-        exact = rng.random() < self._drawing.exact_masks
-        seen = view.seen_frames(name)
-        masks = [(view.frames.index(frame), mask_of(view.record, name, frame)) for frame in seen]
-        return tuple((place, mask if exact else disturb_mask(mask, rng)) for place, mask in masks)
+    def _view(self, record: ClipRecord, rng: Rng) -> tuple[View, tuple[str, ...]]:
+        drawing = self._drawing
+        return draw_view(record, rng, stills=drawing.stills, most_objects=drawing.most_objects)
+
+    def _masks(self, view: View, name: str, fault: Sequence[int]) -> tuple[tuple[int, MaskArray], ...]:
+        place = view.record.index(name)
+        exact = np.random.default_rng([*fault, place]).random() < self._drawing.exact_masks
+        masks = []
+        for frame in view.seen_frames(name):
+            mask = mask_of(view.record, name, frame)
+            if not exact:
+                mask = disturb_mask(mask, np.random.default_rng([*fault, place, frame]))
+            masks.append((view.frames.index(frame), mask))
+        return tuple(masks)
 
 
-def draw_view(record: ClipRecord, rng: Rng, *, stills: float) -> tuple[View, tuple[str, ...]]:
-    """Draw frames of a clip and one to three objects on them, rather such that something happens to them."""
+def draw_view(
+    record: ClipRecord, rng: Rng, *, stills: float, most_objects: int = MOST_OBJECTS
+) -> tuple[View, tuple[str, ...]]:
+    """Draw frames of a clip and some objects on them, rather such that something happens to them."""
     views = windows(record)
     if not views or rng.random() < stills:
-        view = still(record, int(rng.integers(len(record.masks))))
+        view = still(record, WINDOW_STRIDE * int(rng.integers((len(record.masks) + 1) // WINDOW_STRIDE)))
         if not view.askable:  # all of it fell down or was covered
             view = still(record)
     else:
         chances = np.array([_LIVELY_WEIGHT if any(map(v.is_lively, v.askable)) else 1.0 for v in views])
         view = views[rng.choice(len(views), p=chances / chances.sum())]
-    return view, draw_marked(view, rng)
+    return view, draw_marked(view, rng, most_objects)
 
 
-def draw_marked(view: View, rng: Rng) -> tuple[str, ...]:
-    """Draw one to three objects that are seen well enough, none where there are none."""
+def draw_marked(view: View, rng: Rng, most_objects: int = MOST_OBJECTS) -> tuple[str, ...]:
+    """Draw one to ``most_objects`` objects that are seen well enough, none where there are none."""
     enough = min(MINIMUM_FRAMES, len(view.frames))
     names = [name for name in view.askable if len(view.seen_frames(name)) >= enough]
     chances = np.array([_LIVELY_WEIGHT if view.is_lively(name) else 1.0 for name in names])
-    count = min(int(rng.integers(1, MOST_OBJECTS + 1)), len(names))
+    count = min(int(rng.integers(1, most_objects + 1)), len(names))
     if not count:
         return ()
     return tuple(str(name) for name in rng.choice(names, count, replace=False, p=chances / chances.sum()))
@@ -210,7 +250,7 @@ def turn_of(view: View, question: SimQuestion) -> Turn:
     """Return a question as the model reads it."""
     query = Query(QueryKind.ANSWER, question.objects, question.text)
     _, instruction = compose(query, question.text, count=len(question.objects), is_video=len(view.frames) > 1)
-    return Turn(instruction, question.answer, question.kind)
+    return Turn(instruction, question.answer, question.kind, question.meaning)
 
 
 def _draw_form(fact: Fact, wanted: tuple[Form, ...], rng: Rng) -> Form:

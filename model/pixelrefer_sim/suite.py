@@ -15,8 +15,7 @@ from typing import cast
 import numpy as np
 
 from pixelrefer_core.errors import InvalidRequestError, UnsupportedError
-from pixelrefer_core.questions import compose
-from pixelrefer_core.types import Frame, Query, QueryKind
+from pixelrefer_core.types import Frame
 from pixelrefer_train.evaluation.item import Appearance, EvaluationItem
 
 from .questions.make import facts_about, question_about
@@ -24,7 +23,7 @@ from .questions.question import Fact, SimQuestion
 from .questions.quota import Asked, Shown, balanced
 from .questions.view import still, windows
 from .record import GENERATOR_VERSION, HEIGHT, WIDTH, load_record
-from .samples import draw_marked, find_clips, read_frames
+from .samples import draw_marked, find_clips, read_frames, turn_of
 
 _logger = logging.getLogger(__name__)
 
@@ -112,16 +111,13 @@ def _items(
 
 def _item(number: int, shown: Shown, question: SimQuestion, frames: tuple[Frame, ...]) -> EvaluationItem:
     view = shown.view
-    video = len(view.frames) > 1
-    query = Query(QueryKind.ANSWER, question.objects, question.text)
-    _, instruction = compose(query, question.text, count=len(question.objects), is_video=video)
     return EvaluationItem(
         item_id=f'{view.record.split}-{view.record.seed}-{view.frames[-1]}-{number}',
         type=question.kind,
-        instruction=instruction,
+        instruction=turn_of(view, question).instruction,
         objects=tuple(_appearances(shown, name) for name in shown.marked),
         frames=frames,
-        is_video=video,
+        is_video=len(view.frames) > 1,
         references=(question.answer,),
         expected=question.answer,
         classes=question.classes,

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from pixelrefer_core.clip import open_clip
+from pixelrefer_core.positions import locate
 from pixelrefer_sim.generate import FIRST_SEED, make_clip, make_clips
 from pixelrefer_sim.photography import Photographer
 from pixelrefer_sim.record import FRAMES, GENERATOR_VERSION, HEIGHT, INSTANTS, WIDTH, load_record
@@ -134,3 +136,25 @@ def test_processes_share_the_work(tmp_path):
     seeds = range(FIRST_SEED['stills'], FIRST_SEED['stills'] + 3)
     assert set(make_clips('stills', seeds, tmp_path, processes=2)) == set(seeds)
     assert all(load_record(tmp_path / str(seed)).seed == seed for seed in seeds)
+
+
+def test_depth_is_saved_when_asked_for_and_changes_nothing_else(clip, tmp_path):
+    record, folder = clip
+    assert not (folder / 'depth').exists()
+    again = make_clip(3, 'train', tmp_path / '3', depth=True)
+    assert again == record
+    for file in (folder / 'frames').iterdir():
+        assert file.read_bytes() == (tmp_path / '3' / 'frames' / file.name).read_bytes()
+    frames = list(open_clip(tmp_path / '3', with_depth=True))
+    assert len(frames) == FRAMES
+    for frame in frames[::10]:
+        depth = frame.depth
+        assert depth.pixels.shape == (HEIGHT, WIDTH)
+        # The surface that is seen is not far from the middle of the body, which is where the record has it.
+        for index in range(len(record.objects)):
+            code = mask(record, frames.index(frame), index)
+            if code is not None and code.sum() > 300:
+                place = np.array(record.poses[frames.index(frame)][index][:3]) - record.camera.position_m
+                x, y, z = np.array(record.camera.rotation) @ place
+                found = locate(code, depth)
+                assert found.xyz_m == pytest.approx((x, y, z), abs=0.08)

@@ -22,6 +22,7 @@ from pixelrefer_sim.questions.make import facts_about
 from pixelrefer_sim.questions.question import Fact, Manner, Phrasings, Topic, put
 from pixelrefer_sim.questions.quota import Shown, balanced
 from pixelrefer_sim.questions.view import View, windows
+from pixelrefer_sim.questions.wording import vary
 from pixelrefer_sim.record import HEIGHT, WIDTH, Event, Outcome, load_record
 from pixelrefer_sim.samples import FOUNDATIONAL, open_source
 from pixelrefer_train.official_json import OfficialSource
@@ -109,6 +110,13 @@ def test_the_same_numbers_give_the_same_sample_and_another_epoch_another(folder)
     assert texts(0) != texts(1)
 
 
+def test_with_looks_a_clip_is_seen_in_so_many_ways_and_asked_in_ever_new_ones(folder):
+    source = open_source(str(folder), looks=2, stills=0.0, plain_pictures=0.0)
+    samples = [source.sample(0, epoch) for epoch in range(30)]
+    assert len({sample.turns for sample in samples}) > 10
+    assert len({sample.frames[-1].image.tobytes() for sample in samples}) == 2
+
+
 def test_a_source_can_be_sent_to_another_process(folder):
     source = open_source(str(folder))
     sent = pickle.loads(pickle.dumps(source))
@@ -140,8 +148,26 @@ def texts_of(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile('|'.join(re.sub(r'\\{\w\\}', '.+', re.escape(pattern)) for pattern in patterns))
 
 
-def test_training_never_hears_a_phrasing_of_the_test(folder):
-    source = open_source(str(folder))
+def test_a_source_asks_what_it_is_told_about_as_many_objects_as_it_is_told(folder):
+    source = open_source(str(folder), stills=1.0, kinds=['colour', 'size'], most_objects=1)
+    samples = [source.sample(index, epoch) for index in range(12) for epoch in range(3)]
+    assert {turn.kind for sample in samples for turn in sample.turns} == {'colour', 'size'}
+    assert {len(sample.objects) for sample in samples} == {1}
+    assert {len(sample.frames) for sample in samples} == {1}
+
+
+def test_a_fact_is_asked_for_as_often_as_it_is_told_in_the_forms_it_is_told(folder):
+    source = open_source(
+        str(folder), stills=1.0, kinds=['colour'], forms=['yes_no'], most_objects=1, repeats=6
+    )
+    turns = source.sample(0, 0).turns
+    assert len(turns) == 6
+    assert {turn.answer for turn in turns} == {'Yes.', 'No.'}
+
+
+@pytest.mark.parametrize('varied', [0.0, 1.0])
+def test_training_never_hears_a_phrasing_of_the_test(folder, varied):
+    source = open_source(str(folder), varied=varied)
     groups = [group for topic in TOPICS.values() for group in (topic.asked, topic.claimed) if group]
     trained = texts_of(pattern for group in groups for pattern in group.training)
     kept = texts_of(pattern for group in groups for pattern in group.held_out)
@@ -150,6 +176,38 @@ def test_training_never_hears_a_phrasing_of_the_test(folder):
     for text in heard:
         stem = text.split(' (A) ')[0]
         assert trained.fullmatch(stem) or not kept.fullmatch(stem), text
+
+
+@pytest.mark.parametrize('phrasings', PHRASINGS)
+def test_other_words_name_the_same_objects_and_values(phrasings: Phrasings):
+    rng = np.random.default_rng(0)
+    for pattern in phrasings.training:
+        made = {vary(pattern, rng) for _ in range(20)}
+        assert len(made) > 5
+        for text in made:
+            stem = text.replace('Look at the {m}. ', '')
+            for kept in ('{a}', '{b}', '{v}', '{m}', ' not'):
+                assert stem.count(kept) == pattern.count(kept), text
+
+
+def test_a_source_varies_as_many_questions_as_it_is_told(folder):
+    known = texts_of(
+        pattern
+        for topic in TOPICS.values()
+        for group in (topic.asked, topic.claimed)
+        if group
+        for pattern in group.training
+    )
+
+    def share(varied: float) -> float:
+        source = open_source(str(folder), varied=varied)
+        stems = [
+            q.text.split(' (A) ')[0] for i in range(12) for e in range(4) for q in source.questions(i, e)[1]
+        ]
+        return float(np.mean([known.fullmatch(stem) is None for stem in stems]))
+
+    assert share(0.0) == 0.0
+    assert 0.3 < share(0.5) < share(1.0) < 1.0
 
 
 def test_without_clips_the_source_says_how_to_get_some(tmp_path):
@@ -178,6 +236,25 @@ def offers(folder: Path) -> list[tuple[Shown, Fact]]:
         shown = Shown(view, ('ball', 'box', 'mug'))
         made += [(shown, fact) for fact in facts_about(view, shown.marked)]
     return made
+
+
+def test_behind_yes_or_no_is_the_open_fact_about_the_same_objects(folder):
+    told = {
+        'is_bigger': lambda value: value == 'first',
+        'is_nearer': lambda value: value == 'first',
+        'moving': lambda value: value.startswith(('rolling', 'sliding')),
+        'still': lambda value: value in ('still', 'stopped'),
+        'moved': lambda value: value != 'stayed',
+        'stopped': lambda value: value in ('stopped', 'brief'),
+        'will_stay': lambda value: value == 'stays',
+        'would_roll': lambda value: value == 'ball',  # of ball, box and mug
+    }
+    facts = [fact for _, fact in offers(folder) if fact.openly and fact.topic.name in told]
+    assert {fact.topic.name for fact in facts} == set(told)
+    for fact in facts:
+        assert fact.openly.objects == fact.objects
+        assert 'open' in fact.openly.topic.forms
+        assert (fact.value == 'yes') == told[fact.topic.name](fact.openly.value), fact
 
 
 def test_an_evaluation_set_has_as_many_yes_as_no_in_every_topic(folder):

@@ -139,13 +139,18 @@ def future_facts(view: View, name: str) -> Iterator[Fact]:
         return
     weight = 1.0 if movement.end == 'moving' else _STILL_WEIGHT
     kind = view.item(name).category
-    yield Fact(NEXT, (name,), outcome.first)
-    yield Fact(WILL_FALL, (name,), 'yes' if outcome.falls else 'no', stratum=kind, weight=weight)
-    yield Fact(WILL_HIT, (name,), 'yes' if outcome.hits else 'no', stratum=kind, weight=weight)
+    comes = Fact(NEXT, (name,), outcome.first)
+    yield comes
+    yield Fact(
+        WILL_FALL, (name,), 'yes' if outcome.falls else 'no', stratum=kind, weight=weight, openly=comes
+    )
+    yield Fact(WILL_HIT, (name,), 'yes' if outcome.hits else 'no', stratum=kind, weight=weight, openly=comes)
     if outcome.first in ('stops', 'falls', 'moves'):
-        yield Fact(WILL_STOP, (name,), 'yes' if outcome.first == 'stops' else 'no', stratum=kind)
+        yield Fact(
+            WILL_STOP, (name,), 'yes' if outcome.first == 'stops' else 'no', stratum=kind, openly=comes
+        )
     if outcome.first in ('stays', 'falls', 'moves') or (outcome.first == 'hits' and weight == 1.0):
-        yield Fact(WILL_STAY, (name,), 'yes' if outcome.first == 'stays' else 'no')
+        yield Fact(WILL_STAY, (name,), 'yes' if outcome.first == 'stays' else 'no', openly=comes)
 
 
 def collision_facts(view: View, a: str, b: str) -> Iterator[Fact]:

@@ -267,13 +267,14 @@ def motion_facts(view: View, name: str) -> Iterator[Fact]:
     """Yield what one object does at the end of the window."""
     movement = movement_of(view, name)
     now = doing(view, name, movement)
-    if now:
-        yield Fact(DOING, (name,), now)
+    does = Fact(DOING, (name,), now) if now else None
+    if does:
+        yield does
     if not _in_sight(view, name) or movement.fell or movement.carried:
         return
     if movement.end:
-        yield Fact(MOVING, (name,), 'yes' if movement.end == 'moving' else 'no')
-        yield Fact(STILL, (name,), 'no' if movement.end == 'moving' else 'yes')
+        yield Fact(MOVING, (name,), 'yes' if movement.end == 'moving' else 'no', openly=does)
+        yield Fact(STILL, (name,), 'no' if movement.end == 'moving' else 'yes', openly=does)
     if movement.end == 'moving' and movement.last:
         yield Fact(DIRECTION, (name,), movement.last)
 
@@ -282,24 +283,25 @@ def sequence_facts(view: View, name: str) -> Iterator[Fact]:
     """Yield what one object did, and in which order."""
     movement = movement_of(view, name)
     told = history(movement)
+    tale = Fact(HISTORY, (name,), told) if told else None
     if view.frames[0] in view.seen_frames(name) and not movement.carried:
         before = _manner(movement.rolls, movement.first) if movement.start == 'moving' else ''
         value = 'still' if movement.start == 'resting' else before
         if value:
             yield Fact(BEFORE, (name,), value)
     if movement.fell and _seen_often(view, name):
-        yield Fact(FELL, (name,), 'yes')
-        if told:
-            yield Fact(HISTORY, (name,), told)
+        yield Fact(FELL, (name,), 'yes', openly=tale)
+        if tale:
+            yield tale
     if movement.carried or movement.fell:
         return
     yield from _hidden(view, name)
     if not _in_sight(view, name):
         return
-    yield Fact(FELL, (name,), 'no', weight=1.0 if movement.moved else 0.3)
-    if told:
-        yield Fact(HISTORY, (name,), told)
-    yield from _polar_history(name, movement, told)
+    yield Fact(FELL, (name,), 'no', weight=1.0 if movement.moved else 0.3, openly=tale)
+    if tale:
+        yield tale
+    yield from _polar_history(name, movement, tale)
 
 
 def order_facts(view: View, a: str, b: str) -> Iterator[Fact]:
@@ -350,13 +352,13 @@ def history(movement: Movement) -> str:
     return told.get((movement.start, movement.end), '')
 
 
-def _polar_history(name: str, movement: Movement, told: str) -> Iterator[Fact]:
+def _polar_history(name: str, movement: Movement, tale: Fact | None) -> Iterator[Fact]:
     if movement.moved is not None:
-        yield Fact(MOVED, (name,), 'yes' if movement.moved else 'no')
+        yield Fact(MOVED, (name,), 'yes' if movement.moved else 'no', openly=tale)
     if movement.moved and movement.start:
-        yield Fact(STARTED, (name,), 'yes' if movement.start == 'resting' else 'no')
-    if told:
-        yield Fact(STOPPED, (name,), 'yes' if told in ('stopped', 'brief') else 'no')
+        yield Fact(STARTED, (name,), 'yes' if movement.start == 'resting' else 'no', openly=tale)
+    if tale:
+        yield Fact(STOPPED, (name,), 'yes' if tale.value in ('stopped', 'brief') else 'no', openly=tale)
     if movement.tipped is not None:
         yield Fact(TIPPED, (name,), 'yes' if movement.tipped else 'no', weight=1.0 if movement.moved else 0.3)
 

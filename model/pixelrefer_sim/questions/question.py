@@ -12,6 +12,8 @@ from typing import Literal
 
 import numpy as np
 
+from .wording import vary
+
 Kind = Literal[
     'category',
     'colour',
@@ -85,7 +87,8 @@ class Fact:
 
     ``others``: values that are false and could be mistaken for it; None = all others of the topic. ``detail``:
     what else the question names. ``stratum``: answers are to be even within it. ``weight``: how often it is
-    asked, relative to other facts.
+    asked, relative to other facts. ``openly``: for a topic that is yes or no by itself, the fact behind it that can be
+    asked for openly.
     """
 
     topic: Topic
@@ -95,6 +98,7 @@ class Fact:
     detail: str = ''
     stratum: str = ''
     weight: float = 1.0
+    openly: Fact | None = None
 
     @property
     def false_values(self) -> tuple[str, ...]:
@@ -112,7 +116,7 @@ class SimQuestion:
     ``label``: the class of the answer, for counting and balancing; ``stratum``: where answers are to be even.
     ``classes``: all answers that a question of this form may have, empty for free text. ``choices``: the options
     ``(A) ...``; they are in ``text``, too. ``held_out``: what training never sees of it: ``pair``, ``texture``,
-    ``light``, ``phrasing``.
+    ``light``, ``phrasing``. ``meaning``: the answer to the open question behind this one, if there is one.
     """
 
     kind: Kind
@@ -127,22 +131,29 @@ class SimQuestion:
     choices: tuple[str, ...] = ()
     stratum: str = ''
     held_out: tuple[str, ...] = ()
+    meaning: str = ''
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How to ask. ``true``: for yes or no the answer, where it is free; ``letter``: for options the right place."""
+    """How to ask.
+
+    ``held_out``: as training never asks. ``true``: for yes or no the answer, where it is free; ``letter``: for options
+    the right place. ``varied``: in other words than those listed, see :func:`vary`.
+    """
 
     form: Form
     held_out: bool = False
     true: bool | None = None
     letter: int | None = None
+    varied: bool = False
 
 
 def put(
     fact: Fact, marked: Sequence[str], manner: Manner, rng: np.random.Generator, *, medium: str = 'video'
 ) -> SimQuestion:
     """Ask about a fact. ``marked``: the objects that are shown, those of the fact among them."""
+    meaning = _meaning(fact.openly or fact, marked)
     fact = _pointing(fact, marked)
     topic = fact.topic
     names = [f'<object{marked.index(name) + 1}>' for name in fact.objects]
@@ -164,6 +175,7 @@ def put(
         classes = tuple(topic.say(value) for value in topic.values if value in possible)
     phrasings = topic.claimed if manner.form == 'yes_no' and topic.claimed else topic.asked
     pattern = str(rng.choice(_patterns(phrasings, manner, named=len(fact.objects) < len(marked))))
+    pattern = vary(pattern, rng) if manner.varied else pattern
     text = _fill(pattern, names, words, medium, alone=len(marked) == 1, rng=rng)
     if choices:
         text = f'{text} {" ".join(choices)}{CHOICE_SUFFIX}'
@@ -180,12 +192,19 @@ def put(
         choices=choices,
         stratum=stratum,
         held_out=('phrasing',) if manner.held_out else (),
+        meaning=meaning,
     )
 
 
 def with_article(words: str) -> str:
     """Return ``a`` or ``an`` and the words."""
     return f'{"an" if words[0] in "aeiou" else "a"} {words}'
+
+
+def _meaning(fact: Fact, marked: Sequence[str]) -> str:
+    """Return the answer to the open question, '' where there is none."""
+    topic = fact.topic
+    return topic.say(_pointing(fact, marked).value).rstrip('.') if 'open' in topic.forms else ''
 
 
 def _patterns(phrasings: Phrasings, manner: Manner, *, named: bool) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..catalogue import CATEGORIES
+from .appearance import CATEGORY
 from .movement import UPRIGHT_DEG, movement_of
 from .question import Fact, Phrasings, Topic
 from .view import View
@@ -167,6 +168,7 @@ def _use(view: View, name: str) -> Iterator[Fact]:
     if not view.recognised(name):
         return
     if kind.rolls or view.tilts(name).max() < UPRIGHT_DEG:
+        named = Fact(CATEGORY, (name,), kind.name)
         if kind.name not in _HALF_FLAT:
-            yield Fact(STACKABLE, (name,), 'yes' if kind.flat_top else 'no')
-        yield Fact(WOULD_ROLL, (name,), 'yes' if kind.rolls else 'no')
+            yield Fact(STACKABLE, (name,), 'yes' if kind.flat_top else 'no', openly=named)
+        yield Fact(WOULD_ROLL, (name,), 'yes' if kind.rolls else 'no', openly=named)

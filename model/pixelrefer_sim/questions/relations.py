@@ -218,12 +218,14 @@ def relation_facts(view: View, a: str, b: str) -> Iterator[Fact]:
     yield from _where(view, pair, across, deeper)
     farther = float(_distance(view, a) - _distance(view, b))
     if abs(farther) >= DEPTH_MARGIN_M:
-        yield Fact(NEARER, pair, 'first' if farther < 0 else 'second')
-        yield Fact(IS_NEARER, pair, 'yes' if farther < 0 else 'no')
+        nearer = Fact(NEARER, pair, 'first' if farther < 0 else 'second')
+        yield nearer
+        yield Fact(IS_NEARER, pair, 'yes' if farther < 0 else 'no', openly=nearer)
     bigger = compare_sizes(view, a, b)
     if bigger:
-        yield Fact(BIGGER, pair, 'first' if bigger > 0 else 'second')
-        yield Fact(IS_BIGGER, pair, 'yes' if bigger > 0 else 'no')
+        which = Fact(BIGGER, pair, 'first' if bigger > 0 else 'second')
+        yield which
+        yield Fact(IS_BIGGER, pair, 'yes' if bigger > 0 else 'no', openly=which)
     yield from _contact(view, pair)
 
 
