@@ -53,7 +53,10 @@ class Dialogue:
             answer = self._ids(turn.answer + END_OF_TURN)
             answers += range(len(ids), len(ids) + len(answer))
             ids += answer
-        return Branch(np.array(ids), np.array(answers), turns[0].kind, turns[0].answer)
+        first = turns[0]
+        # With a space before it: as it stands in questions, to be compared with them.
+        meaning = np.array(self._ids(first.meaning and f' {first.meaning}'), np.int64)
+        return Branch(np.array(ids), np.array(answers), first.kind, first.answer, meaning)
 
     def _encode(self, text: str) -> Iterator[int]:
         # The tokenizer cuts at placeholders before anything else, so the pieces between them are independent.

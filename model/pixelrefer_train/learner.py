@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -18,16 +20,24 @@ from pixelrefer_core.prompt import scene_slot
 from pixelrefer_core.scene import SceneTokens
 from pixelrefer_core.types import NANOSECONDS, Frame, ObjectTokens, ObjectView
 
+from .binding import Binding
 from .dialogue import Dialogue
-from .packing import Branch, PackedBatch, pack, stack, visible
+from .feature_cache import FeatureCache
+from .guide import Guide
+from .meaning import Meaning
+from .options import Options
+from .packed_attention import use_packed_attention
+from .packing import Branch, Integers, PackedBatch, PackedSample, join, pack
 from .samples import Sample, Turn, check_sample
+from .travel import NO_VIEW, UNKNOWN, Travel, number_views, ways_of
 
 
 @dataclass(frozen=True, eq=False)
 class Questions:
-    """A sample without its pictures. ``stamps_ns``: of the object-frames of each object."""
+    """A sample without its pictures. ``stamps_ns``, ``ways``: of the object-frames of each object."""
 
     stamps_ns: tuple[tuple[int, ...], ...]
+    ways: tuple[tuple[int, ...], ...]
     turns: tuple[Turn, ...]
     chained: bool
     scene: tuple[Frame, ...]
@@ -51,7 +61,8 @@ def prepare(samples: Sequence[Sample], config: ModelConfig, compat: Compatibilit
         views += itertools.chain.from_iterable(objects)
         stamps = tuple(tuple(view.frame.stamp_ns for view in own) for own in objects)
         scene = () if config.rules.infusion_heads else sample.scene or sample.frames
-        questions.append(Questions(stamps, sample.turns, sample.chained, scene))
+        ways = tuple(ways_of(own) for own in objects)
+        questions.append(Questions(stamps, ways, sample.turns, sample.chained, scene))
     return PreparedBatch(plan_views(views, config, compat) if views else None, tuple(questions))
 
 
@@ -68,20 +79,53 @@ class Outcome:
     branches: tuple[Branch, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A sample ready for the language model.
+
+    ``tokens``: of its scene and objects, in order; ``ways``, ``views``: of all rows of these, as in :mod:`~.travel`.
+    """
+
+    branches: Sequence[Branch]
+    packed: PackedSample
+    tokens: Sequence[torch.Tensor]
+    ways: Integers
+    views: Integers
+
+
 class Learner(nn.Module):
-    """A model with the loss on its answers."""
+    """A model with the loss on its answers. ``cache``: of its vision encoder's features, while that is frozen."""
 
     def __init__(self, model: PixelRefer) -> None:
         super().__init__()
         self.model = model
+        self.cache: FeatureCache | None = None
+        self._guides: list[tuple[float, Guide]] = []
         self._dialogue = Dialogue(model.tokenizer)
+        use_packed_attention(model.language_model.model)
+
+    def guide(
+        self, *, binding: float = 0.0, meaning: float = 0.0, options: float = 0.0, travel: float = 0.0
+    ) -> None:
+        """Add so much of what these guides ask for to the loss in training.
+
+        Raises :class:`InvalidRequestError` when the model is not made for it.
+        """
+        for _, guide in self._guides:
+            guide.close()
+        wanted: tuple[tuple[float, type[Guide]], ...] = (
+            (binding, Binding),
+            (meaning, Meaning),
+            (options, Options),
+            (travel, Travel),
+        )
+        self._guides = [(weight, kind(self.model)) for weight, kind in wanted if weight]
 
     def forward(self, batch: PreparedBatch) -> Outcome:
         """Answer all questions of a batch. Raises :class:`QuestionTooLongError`."""
         model = self.model
-        views = model.visual_model.embed_views(batch.plan).unbind() if batch.plan is not None else []
-        rest = iter(views)
-        branches, packed, vectors, counts = [], [], [], []
+        rest = iter(self._object_tokens(batch.plan) if batch.plan is not None else [])
+        samples = []
         for questions in batch.samples:
             objects = [
                 [ObjectTokens(next(rest), stamp) for stamp in stamps] for stamps in questions.stamps_ns
@@ -89,13 +133,32 @@ class Learner(nn.Module):
             scene = self._scene(questions.scene)
             own = self._branches(questions, objects, scene)
             tokens = [*(scene.frames if scene is not None else ()), *(t.tokens for v in objects for t in v)]
-            branches += own
-            packed.append(pack(own, (model.image_id, model.region_id)))
-            vectors += tokens
-            counts.append(sum(len(token) for token in tokens))
-        rows = stack(packed, counts).to(model.device)
+            scenes = len(scene.frames) if scene is not None else 0
+            ways = [*[UNKNOWN] * scenes, *itertools.chain.from_iterable(questions.ways)]
+            views = [*[NO_VIEW] * scenes, *number_views([len(stamps) for stamps in questions.stamps_ns])]
+            sizes = [len(token) for token in tokens]
+            packed = pack(own, (model.image_id, model.region_id))
+            samples.append(_Asked(own, packed, tokens, np.repeat(ways, sizes), np.repeat(views, sizes)))
+        vectors = [token for sample in samples for token in sample.tokens]
+        rows = join(
+            [sample.packed for sample in samples],
+            [len(sample.views) for sample in samples],
+            np.concatenate([sample.ways for sample in samples]),
+            np.concatenate([sample.views for sample in samples]),
+        ).to(model.device)
         loss, correct = self._predict(rows, vectors)
-        return Outcome(loss, correct, tuple(branches))
+        return Outcome(loss, correct, tuple(branch for sample in samples for branch in sample.branches))
+
+    def _object_tokens(self, plan: ViewPlan) -> list[torch.Tensor]:
+        visual_model = self.model.visual_model
+        encoder = self.cache or visual_model
+        is_frozen = not any(parameter.requires_grad for parameter in visual_model.parameters())
+        with torch.no_grad() if is_frozen else nullcontext(), self._exactly() if is_frozen else nullcontext():
+            return visual_model.tokenize_views(plan, *encoder.encode_pictures(plan.pictures)).unbind()
+
+    def _exactly(self) -> torch.autocast:
+        """Return a context in which mixed precision is off: what does not learn is as the model in use sees it."""
+        return torch.autocast(self.model.device.type, enabled=False)
 
     def _scene(self, frames: Sequence[Frame]) -> SceneTokens | None:
         if not frames:
@@ -124,19 +187,23 @@ class Learner(nn.Module):
         self, rows: PackedBatch, vectors: Sequence[torch.Tensor]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         language = self.model.language_model.model
-        embeds = language.get_input_embeddings()(rows.ids)  # (B, L, D)
+        embeds = language.get_input_embeddings()(rows.ids)  # (T, D)
         if vectors:
             tokens = torch.cat(list(vectors)).to(embeds.dtype)[rows.rows]
-            embeds = embeds.flatten(0, 1).index_copy(0, rows.places, tokens).view_as(embeds)
+            embeds = embeds.index_copy(0, rows.places, tokens)
         hidden = language.model(
-            inputs_embeds=embeds,
-            attention_mask=visible(rows.segments),
-            position_ids=rows.positions,
+            inputs_embeds=embeds[None],
+            attention_mask=dict.fromkeys(language.config.layer_types),  # the layout says what is seen
+            position_ids=rows.positions[None],
             use_cache=False,
-        ).last_hidden_state
-        logits = language.lm_head(hidden.flatten(0, 1)[rows.sources]).float()  # (T, vocabulary)
+            layout=rows.layout,
+        ).last_hidden_state[0]
+        logits = language.lm_head(hidden[rows.sources]).float()  # (T, vocabulary)
         losses = functional.cross_entropy(logits, rows.targets, reduction='none')
         wrong = logits.detach().argmax(dim=-1) != rows.targets
         count = int(rows.owners[-1]) + 1
         mistakes = torch.zeros(count, device=wrong.device).index_add_(0, rows.owners, wrong.float())
-        return (losses * rows.weights).sum(), mistakes == 0
+        loss = (losses * rows.weights).sum()
+        if self.training:
+            loss = loss + sum(weight * guide.loss(rows, embeds) for weight, guide in self._guides)
+        return loss, mistakes == 0

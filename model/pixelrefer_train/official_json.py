@@ -128,11 +128,11 @@ def _object(
 
 
 def _turns(record: Record) -> tuple[Turn, ...]:
-    texts = [message['value'] for message in record['conversations']]
+    messages = record['conversations']
     kind = str(record.get('kind', ''))
     return tuple(
-        Turn(_without_tags(asked), told.strip(), kind)
-        for asked, told in zip(texts[::2], texts[1::2], strict=True)
+        Turn(_without_tags(asked['value']), told['value'].strip(), kind, str(told.get('meaning', '')))
+        for asked, told in zip(messages[::2], messages[1::2], strict=True)
     )
 
 
@@ -186,7 +186,7 @@ def write_samples(samples: Iterable[Sample], folder: Path, name: str = 'samples.
     """Write samples and their pictures (PNG) in the official format; returns the file of records.
 
     Independent questions become records of their own, since upstream reads several turns as a conversation.
-    ``kind`` is kept under a key that upstream ignores.
+    ``kind`` and ``meaning`` are kept under keys that upstream ignores.
     """
     (folder / 'pictures').mkdir(parents=True, exist_ok=True)
     records: list[dict[str, Any]] = []
@@ -222,5 +222,6 @@ def _talk(turns: Sequence[Turn]) -> dict[str, Any]:
     messages = []
     for turn in turns:
         messages.append({'from': 'human', 'value': turn.instruction})
-        messages.append({'from': 'gpt', 'value': turn.answer})
+        meaning = {'meaning': turn.meaning} if turn.meaning else {}
+        messages.append({'from': 'gpt', 'value': turn.answer} | meaning)
     return {'conversations': messages, 'kind': turns[0].kind}

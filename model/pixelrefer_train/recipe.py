@@ -27,11 +27,15 @@ class ModelRecipe:
 
     ``start``: a checkpoint in the official layout (folder or repository in the hub's cache), or ``nano`` for
     PixelRefer-Lite-nano from scratch. ``init_vision``: a vision encoder's weights, a safetensors file or a
-    folder with one. ``tokenizer``: of a model from scratch.
+    folder with one. ``init_visual``: of everything from the pictures to the object tokens, the file of
+    :mod:`pixelrefer_sim.visual_pretraining`. ``places``: how loudly object tokens say where they are, 0 = as they do,
+    for new models (:mod:`~.placing`). ``tokenizer``: of a model from scratch.
     """
 
     start: str
     init_vision: str = ''
+    init_visual: str = ''
+    places: float = 0.0
     name: str = ''
     tokenizer: TokenizerRecipe = field(default_factory=TokenizerRecipe)
 
@@ -64,7 +68,9 @@ class StageRecipe:
 
     ``batch``: samples in one pass (of each process), ``accumulate``: passes in one step of the optimiser.
     ``warmup``: share of the stage. ``beta2``: of Adam; 0.95 follows faster, which suits training from scratch.
-    ``clip``: largest norm of the gradient, 0 = unbounded.
+    ``clip``: largest norm of the gradient, 0 = unbounded. ``binding``, ``meaning``, ``options`` and ``travel``:
+    weights of :mod:`~.binding`, :mod:`~.meaning`, :mod:`~.options` and :mod:`~.travel` beside the answers, for a
+    language model from scratch.
     """
 
     name: str
@@ -79,6 +85,10 @@ class StageRecipe:
     weight_decay: float = 0.0
     beta2: float = 0.999
     clip: float = 1.0
+    binding: float = 0.0
+    meaning: float = 0.0
+    options: float = 0.0
+    travel: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,8 @@ class Recipe:
     """All of it. ``precision``: ``auto`` (bf16 autocast on GPUs that have it), ``float32`` or ``bfloat16``.
 
     ``workers``: processes that load data; 0 = in the training process. ``checkpoint_minutes``: how much a
-    power cut may cost. ``log_steps``: steps between two lines of progress.
+    power cut may cost. ``log_steps``: steps between two lines of progress. ``feature_cache_mb``: memory, megabytes,
+    for features of a frozen vision encoder; it pays where pictures come again, 0 = none is used.
     """
 
     model: ModelRecipe
@@ -112,6 +123,7 @@ class Recipe:
     checkpoint_minutes: float = 10.0
     log_steps: int = 20
     gradient_checkpointing: bool = False
+    feature_cache_mb: int = 0
 
 
 def load_recipe(file: Path) -> Recipe:
@@ -151,8 +163,23 @@ def _check_stage(stage: StageRecipe) -> None:
     if not 0.0 < stage.beta2 < 1.0:
         _refuse(f'{where}: beta2 must lie between 0 and 1, got {stage.beta2}')
     rates = stage.learning_rates
-    if min(rates.language, rates.projector, rates.vision, rates.objects, stage.weight_decay, stage.clip) < 0:
-        _refuse(f'{where}: learning rates, weight_decay and clip must not be negative')
+    guides = (stage.binding, stage.meaning, stage.options, stage.travel)
+    if (
+        min(
+            rates.language,
+            rates.projector,
+            rates.vision,
+            rates.objects,
+            stage.weight_decay,
+            stage.clip,
+            *guides,
+        )
+        < 0
+    ):
+        _refuse(
+            f'{where}: learning rates, weight_decay, clip, binding, meaning, options and travel must '
+            'not be negative'
+        )
 
 
 def _refuse(message: str) -> None:

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (PixelReferError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    _say(f'done: {progress.total_steps} steps, best overlap {progress.best:.3f}')
+    _say(f'done: {progress.total_steps} steps, best score {progress.best:.3f}')
     return 0
 
 

@@ -13,14 +13,18 @@ import torch
 from pixelrefer_core.tracker.sam2_pixels import DEVIATION, MEAN
 
 from .sam2_clips import MaskClip, Masks, Picture
-from .sam2_disturb import add_copy, pass_in_front
+from .sam2_disturb import add_copy, pass_in_front, slide_panel
+from .sam2_drawn import Window
+from .sam2_travel import add_traveller
 
 # Fewer pixels of the input than this, and an object is not worth a prompt; fewer than the second, and whether it
 # is seen at all is a matter of taste.
 PROMPT_PX, SEEN_PX = 16, 4
 STRIDES = (1, 1, 2, 3)
 # Shares of the clips that are disturbed in these ways.
-HIDE_SHARE, COPY_SHARE = 0.5, 0.25
+TRAVEL_SHARE, COPY_SHARE, HIDE_SHARE, PANEL_SHARE = 0.7, 0.15, 0.35, 0.4
+# How often the view moves, and its speed: standard deviation, in its own sides a frame.
+PAN_SHARE, PAN_SPEED = 0.4, 0.03
 
 
 @dataclass(frozen=True)
@@ -75,14 +79,15 @@ def cut_piece(clip: MaskClip, cut: Cut, random: np.random.Generator) -> Piece | 
     window = _window(frames[0][1], cut.zoom, random)
     if window is None:
         return None
-    piece = resize_frames(frames, cut.size, window)
+    windows = _panned(window, frames[0][1].shape[1:], len(frames), random)
+    piece = resize_frames(frames, cut.size, windows)
     chosen = promptable(piece.covers[0])
     if len(chosen) == 0:
         return None
     chosen = random.permutation(chosen)[: cut.objects]
     piece = Piece(piece.pictures, np.ascontiguousarray(piece.covers[:, chosen]))
     if cut.frames > 1:
-        piece = _disturbed(piece, random)
+        piece = disturbed(piece, cut.objects, random)
     return _varied(piece, random)
 
 
@@ -96,16 +101,17 @@ def choose_frames(available: int, wanted: int, random: np.random.Generator) -> l
 
 
 def resize_frames(
-    frames: Sequence[tuple[Picture, Masks]], size: int, window: tuple[slice, slice] | None = None
+    frames: Sequence[tuple[Picture, Masks]], size: int, windows: Sequence[Window] | None = None
 ) -> Piece:
-    """Squash a window of all frames, or all of them, to the square that the model sees."""
-    rows, columns = window or (slice(None), slice(None))
+    """Squash a window of each frame, or all of it, to the square that the model sees."""
+    windows = windows or [(slice(None), slice(None))] * len(frames)
     side, area = (size, size), cv2.INTER_AREA
-    pictures = [cv2.resize(picture[rows, columns], side, interpolation=area) for picture, _ in frames]
-    covers = [
-        [cv2.resize(mask[rows, columns].astype(np.float32), side, interpolation=area) for mask in masks]
-        for _, masks in frames
-    ]
+    pictures, covers = [], []
+    for (picture, masks), window in zip(frames, windows, strict=True):
+        pictures.append(cv2.resize(picture[window], side, interpolation=area))
+        covers.append(
+            [cv2.resize(mask[window].astype(np.float32), side, interpolation=area) for mask in masks]
+        )
     # Averages of ones may round to more than one.
     return Piece(np.array(pictures, np.float32), np.minimum(np.array(covers, np.float32), 1))
 
@@ -115,7 +121,7 @@ def promptable(covers: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
     return np.flatnonzero((covers >= 0.5).sum(axis=(1, 2)) >= PROMPT_PX)
 
 
-def _window(masks: Masks, zoom: float, random: np.random.Generator) -> tuple[slice, slice] | None:
+def _window(masks: Masks, zoom: float, random: np.random.Generator) -> Window | None:
     """Return a random part of the picture with the middle of an object in it; None when there is no object."""
     seen = np.flatnonzero(masks.any(axis=(1, 2)))
     if len(seen) == 0:
@@ -131,14 +137,39 @@ def _window(masks: Masks, zoom: float, random: np.random.Generator) -> tuple[sli
     return window[0], window[1]
 
 
-def _disturbed(piece: Piece, random: np.random.Generator) -> Piece:
+def _panned(window: Window, shape: tuple[int, ...], count: int, random: np.random.Generator) -> list[Window]:
+    """Return a window for each frame: it moves through the picture, as a camera may, as far as there is room."""
+    if random.random() >= PAN_SHARE:
+        return [window] * count
+    panned = []
+    speeds = PAN_SPEED * random.standard_normal(2)
+    for frame in range(count):
+        moved = []
+        for part, side, speed in zip(window, shape, speeds, strict=True):
+            length = part.stop - part.start
+            start = min(max(part.start + round(speed * length * frame), 0), side - length)
+            moved.append(slice(start, start + length))
+        panned.append((moved[0], moved[1]))
+    return panned
+
+
+def disturbed(piece: Piece, objects: int, random: np.random.Generator) -> Piece:
+    """Return a piece in which, by chance, things are laid in, move, hide others and vanish; at most ``objects``.
+
+    It may be left without any object, when what was laid in hides all of them from the prompt.
+    """
+    pictures, covers = piece.pictures.copy(), piece.covers.copy()
+    if random.random() < TRAVEL_SHARE:
+        covers = add_traveller(pictures, covers, random)
+        # The traveller comes last, and stays.
+        covers = covers[:, -objects:]
     if random.random() < COPY_SHARE:
-        add_copy(piece.pictures, piece.covers, random)
+        add_copy(pictures, covers, random)
     if random.random() < HIDE_SHARE:
-        pass_in_front(piece.pictures, piece.covers, random)
-    kept = promptable(piece.covers[0])
-    # When the disturbance hides all objects from the prompt, there is nothing left to learn from the piece.
-    return Piece(piece.pictures, np.ascontiguousarray(piece.covers[:, kept]))
+        pass_in_front(pictures, covers, random)
+    if random.random() < PANEL_SHARE:
+        slide_panel(pictures, covers, random)
+    return Piece(pictures, np.ascontiguousarray(covers[:, promptable(covers[0])]))
 
 
 def _varied(piece: Piece, random: np.random.Generator) -> Piece | None:

@@ -18,7 +18,9 @@ PANELS = {
         'overlap',
         'validation_overlap',
         'validation_prompted',
+        'validation_returned',
         'validation_seen',
+        'validation_gone',
     ),
 }
 

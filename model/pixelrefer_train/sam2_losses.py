@@ -9,7 +9,9 @@ import torch.nn.functional as F
 
 from .sam2_batches import PROMPT_PX, SEEN_PX
 
-FOCAL_WEIGHT, DICE_WEIGHT, QUALITY_WEIGHT, SCORE_WEIGHT = 20.0, 1.0, 0.2, 0.5
+FOCAL_WEIGHT, DICE_WEIGHT, QUALITY_WEIGHT, SCORE_WEIGHT = 20.0, 1.0, 0.2, 1.0
+# Frames that hide an object are the fewer ones; without more weight, "it is there" is a good answer always.
+HIDDEN_WEIGHT = 2.0
 FOCAL_ALPHA, FOCAL_GAMMA = 0.5, 2.0
 
 
@@ -74,4 +76,6 @@ def frame_loss(
 def _score_loss(scores: torch.Tensor, visible: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
     certain = visible | hidden
     losses = F.binary_cross_entropy_with_logits(scores, visible.float(), reduction='none')
-    return (losses * certain).sum() / certain.sum().clamp(min=1)
+    weights = visible.float() + HIDDEN_WEIGHT * hidden.float()
+    # By their count, not their weight: else a lone hidden object would weigh no more than a visible one.
+    return (losses * weights).sum() / certain.sum().clamp(min=1)

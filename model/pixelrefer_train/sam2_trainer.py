@@ -36,7 +36,7 @@ CORRECTED = 0.2
 
 @dataclass
 class Sam2Progress:
-    """``step`` and ``elapsed_s``: of the running stage. ``total_steps``: of all. ``best``: overlap, -1 = none yet."""
+    """``step`` and ``elapsed_s``: of the running stage. ``total_steps``: of all. ``best``: score, -1 = none yet."""
 
     stage: int = 0
     step: int = 0
@@ -181,11 +181,9 @@ class _Run:
         model = resized(self.model, settings.image_size)
         score = validate_tracking(Sam2Student(model), self.held_back)
         self._append({'stage': stage.name, **{f'validation_{k}': v for k, v in asdict(score).items()}})
-        self.say(
-            f'validation: overlap {score.overlap:.3f}, prompted {score.prompted:.3f}, seen {score.seen:.3f}'
-        )
-        if score.overlap > self.progress.best:
-            self.progress.best = score.overlap
+        self.say('validation: ' + ', '.join(f'{name} {value:.3f}' for name, value in asdict(score).items()))
+        if score.total > self.progress.best:
+            self.progress.best = score.total
             save_model(model, self._file('best'))
         draw_sam2_curves(self._metrics(), self._file('curves.png'))
         self.validated = time.monotonic()

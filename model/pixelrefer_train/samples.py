@@ -18,12 +18,14 @@ class Turn:
     """A question and its true answer.
 
     ``instruction``: what the model reads, ``<region>`` for each object, as :func:`pixelrefer_core.questions.compose`
-    writes it. ``kind``: groups questions in validation, e.g. ``colour``.
+    writes it. ``kind``: groups questions in validation, e.g. ``colour``. ``meaning``: the answer to the same question
+    put openly, where it is known, e.g. ``blue`` for the answer ``No.`` to "Is it red?"; see :mod:`~.meaning`.
     """
 
     instruction: str
     answer: str
     kind: str = ''
+    meaning: str = ''
 
 
 @dataclass(frozen=True, eq=False)

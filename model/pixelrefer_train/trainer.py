@@ -18,6 +18,7 @@ from pixelrefer_core.pixelrefer import PixelRefer
 
 from .batches import load_batches, numbers, open_sources, order
 from .curves import draw_curves
+from .feature_cache import FeatureCache
 from .learner import Learner, PreparedBatch
 from .optimisation import make_optimizer, rate_factor, set_rates
 from .parallel import Processes
@@ -73,15 +74,14 @@ class _Run:
                 self.folder.forget_after(self.progress.total_steps)
             model = load_model(str(self.folder.last), device=str(device), dtype='float32')
         else:
-            source = open_sources(self.recipe.stages[0].data)
+            # Of all stages: a vocabulary without the words of the last would spell them letter by letter.
+            source = open_sources([data for stage in self.recipe.stages for data in stage.data])
             model = start_model(self.recipe.model, source, seed=self.recipe.seed, device=device)
             if self.is_first:
                 self.folder.write_recipe(self.recipe)
         model.train()
         if self.recipe.gradient_checkpointing:
             model.language_model.model.gradient_checkpointing_enable({'use_reentrant': False})
-        # Questions are packed, and only SDPA takes the mask that keeps them apart.
-        model.set_attention('sdpa')
         return model
 
     def run(self) -> Mapping[str, Any]:
@@ -95,6 +95,14 @@ class _Run:
             'best_score': self.progress.best if self.progress.best >= 0 else None,
             'validation': self.scores,
         }
+
+    def cache_features(self, *, is_frozen: bool) -> None:
+        """Keep the encoder's features while it is frozen, if the recipe has room for them."""
+        limit_mb = self.recipe.feature_cache_mb
+        if not is_frozen:
+            self.learner.cache = None
+        elif limit_mb and self.learner.cache is None:
+            self.learner.cache = FeatureCache(self.model.visual_model, limit_mb)
 
     def autocast(self) -> torch.autocast:
         precision, device = self.recipe.precision, self.processes.device
@@ -163,6 +171,10 @@ class _Stage:
 
     def __init__(self, run: _Run, recipe: StageRecipe) -> None:
         self.owner, self.recipe, self.progress = run, recipe, run.progress
+        run.cache_features(is_frozen=recipe.learning_rates.vision == 0)
+        run.learner.guide(
+            binding=recipe.binding, meaning=recipe.meaning, options=recipe.options, travel=recipe.travel
+        )
         self.optimizer = make_optimizer(run.model, recipe.learning_rates, recipe.weight_decay, recipe.beta2)
         # What was saved at the end of a stage is the optimiser of that stage; the next begins with a new one.
         if run.optimizer_state is not None and run.progress.step:

@@ -20,7 +20,8 @@ from pixelrefer_core.types import GenerationOptions
 from pixelrefer_train.dialogue import Dialogue
 from pixelrefer_train.learner import Learner, prepare
 from pixelrefer_train.nano import nano_config, new_model
-from pixelrefer_train.packing import Branch, pack, visible
+from pixelrefer_train.packed_attention import lay_out, packed_attention
+from pixelrefer_train.packing import Branch, pack
 from pixelrefer_train.samples import Sample, Turn
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -120,7 +121,23 @@ def _with_scene(model: PixelRefer, branch: Branch, scene) -> Branch:
     return Branch(ids, branch.answers + len(extra))
 
 
-def test_a_question_sees_the_prefix_and_itself_only():
+def test_short_and_long_samples_in_one_batch_cost_what_they_cost_alone(model: PixelRefer):
+    learner = Learner(model)
+    samples = [disc_sample(0, frames=1, questions=1), disc_sample(1, frames=6), disc_sample(2, frames=1)]
+
+    def outcome(*chosen: Sample):
+        with torch.no_grad():
+            return learner(prepare(chosen, model.config, model.compat))
+
+    together = outcome(*samples)
+    alone = [outcome(sample) for sample in samples]
+    asked = [len(part.branches) for part in alone]
+    expected = sum(part.loss.item() * count for part, count in zip(alone, asked, strict=True)) / sum(asked)
+    assert together.loss.item() == pytest.approx(expected, abs=1e-5)
+    assert len(together.correct) == len(together.branches) == sum(asked)
+
+
+def test_what_questions_have_in_common_is_laid_out_once():
     def branch(*ids: int) -> Branch:
         return Branch(np.array(ids), np.array([len(ids) - 1]))
 
@@ -131,13 +148,27 @@ def test_a_question_sees_the_prefix_and_itself_only():
     assert packed.sources.tolist() == [3, 6, 8]
     assert packed.places.tolist() == [1, 2]
     assert packed.rows.tolist() == [0, 1]
-    seen = visible(torch.from_numpy(packed.segments)[None])[0, 0]
-    assert [torch.nonzero(row).flatten().tolist() for row in seen[[2, 4, 7, 9]]] == [
-        [0, 1, 2],
-        [0, 1, 2, 3, 4],
-        [0, 1, 2, 5, 6, 7],
-        [0, 1, 2, 8, 9],
+    assert packed.segments.tolist() == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
+
+
+def test_each_token_attends_to_its_prefix_and_what_is_before_it_in_its_own_question():
+    rows = [np.array([0, 0, 0, 1, 1, 2, 2, 2]), np.array([1, 1, 2]), np.array([0, 1])]
+    tokens = sum(map(len, rows))
+    level = torch.zeros(1, 4, tokens, 2)  # all scores alike: what is seen gets equal weight
+    values = torch.eye(tokens).expand(1, 2, -1, -1)
+    weights, _ = packed_attention(
+        torch.nn.Identity(), level, level[:, :2], values, None, scaling=1.0, layout=lay_out(rows)
+    )
+    assert weights.shape == (1, tokens, 4, tokens)
+    seen = [torch.nonzero(row).flatten().tolist() for row in weights[0, :, 3]]
+    assert seen == [
+        *([0], [0, 1], [0, 1, 2]),
+        *([0, 1, 2, 3], [0, 1, 2, 3, 4]),
+        *([0, 1, 2, 5], [0, 1, 2, 5, 6], [0, 1, 2, 5, 6, 7]),
+        *([8], [8, 9], [10]),
+        *([11], [11, 12]),
     ]
+    assert torch.allclose(weights.sum(-1), torch.ones(1, tokens, 4))
 
 
 def test_questions_that_name_the_object_late_each_get_its_tokens():

@@ -14,7 +14,7 @@ from pixelrefer_core.tracker.sam2_pixels import BESIDE, CORNER, FAR_CORNER, ON
 from pixelrefer_train.mask_coding import encode_rle
 from pixelrefer_train.sam2_batches import Cut, choose_frames, cut_piece, make_batch, resize_frames
 from pixelrefer_train.sam2_clips import RenderedClip, find_clips
-from pixelrefer_train.sam2_disturb import add_copy, pass_in_front
+from pixelrefer_train.sam2_disturb import add_copy, pass_in_front, slide_panel
 from pixelrefer_train.sam2_drawn import DrawnClip
 from pixelrefer_train.sam2_prompts import point_prompts
 
@@ -148,6 +148,57 @@ def test_something_that_passes_in_front_hides_the_object_for_some_frames() -> No
         assert (pictures[lost] != 100).any(axis=-1).all()
         hidden.append(areas.min() / 400)
     assert np.median(hidden) < 0.3
+
+
+def test_a_panel_hides_all_of_an_object_for_one_to_three_frames_and_goes_away() -> None:
+    stays = set()
+    for seed in range(60):
+        pictures = np.full((8, 64, 64, 3), -50, np.float32)
+        covers = np.zeros((8, 1, 64, 64), np.float32)
+        covers[:, 0, 20:40, 25:35] = 1
+        truth = covers[:, 0] > 0
+        slide_panel(pictures, covers, np.random.default_rng(seed))
+        hidden = covers.max(axis=(1, 2, 3)) == 0
+        assert not hidden[0]
+        assert 1 <= hidden.sum() <= 3
+        (frames,) = np.nonzero(hidden)
+        assert np.ptp(frames) == len(frames) - 1
+        # The object is hidden where, and only where, the panel is to be seen in front of it.
+        assert np.array_equal(covers[:, 0][truth] == 1, pictures[truth][:, 0] == -50)
+        if frames[-1] + 3 < 8:
+            assert (covers[-1, 0] == truth[-1]).all()
+        stays.add(int(hidden.sum()))
+    assert stays == {1, 2, 3}
+
+
+def test_a_view_may_differ_from_frame_to_frame() -> None:
+    mask = square(160, 110, 64)
+    picture = np.where(mask[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=-1)
+    windows = [(slice(0, 256), slice(start, start + 256)) for start in (64, 80)]
+    piece = resize_frames([(picture, mask[None])] * 2, 64, windows)
+    # Four pixels become one: the square begins in column (160 - 64) / 4, then four earlier.
+    assert [int(cover[0].max(axis=0).argmax()) for cover in piece.covers] == [24, 20]
+    assert np.allclose(piece.pictures[..., 0] / 255, piece.covers[:, 0], atol=1e-2)
+
+
+def test_the_view_of_some_clips_moves() -> None:
+    class Beacon:
+        """One white square on black, which stands still."""
+
+        frames = 6
+
+        def read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+            mask = square(160, 110)
+            return np.where(mask[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=-1), mask[None]
+
+    pieces = [cut_piece(Beacon(), Cut(64, 0.5, 6, 1), np.random.default_rng(seed)) for seed in range(60)]
+    whole = [
+        piece.covers[:, 0]
+        for piece in pieces
+        if piece is not None and np.ptp(piece.covers.sum(axis=(1, 2, 3))) < 3
+    ]
+    moved = [np.abs(covers[-1] - covers[0]).max() > 0.5 for covers in whole]
+    assert 0.1 < np.mean(moved) < 0.8
 
 
 def test_a_copy_looks_like_the_object_and_is_not_part_of_it() -> None:

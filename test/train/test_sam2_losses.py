@@ -10,6 +10,7 @@ import torch
 from pixelrefer_train.sam2_losses import (
     DICE_WEIGHT,
     FOCAL_WEIGHT,
+    HIDDEN_WEIGHT,
     QUALITY_WEIGHT,
     SCORE_WEIGHT,
     dice_loss,
@@ -50,7 +51,7 @@ def test_a_hidden_object_costs_only_the_belief_that_it_is_there() -> None:
         scores=torch.tensor([LIKELY]),
         covers=torch.zeros(1, 16, 16),
     )
-    assert float(loss.total) == pytest.approx(SCORE_WEIGHT * -math.log(0.25))
+    assert float(loss.total) == pytest.approx(SCORE_WEIGHT * HIDDEN_WEIGHT * -math.log(0.25))
     assert loss.overlaps.numel() == 0
 
 

@@ -72,6 +72,22 @@ def test_a_batch_of_clips_is_learnt_by_heart() -> None:
     assert min(overlaps[-1]) > 0.75
 
 
+def test_that_an_object_is_gone_is_learnt() -> None:
+    batch = one_square_moving()
+    gone = batch.pixels.clone()
+    gone[1] = batch.pixels[1, 0, :, :1, :1]
+    covers = batch.covers.clone()
+    covers[1] = 0
+    both = ClipBatch(
+        torch.cat([batch.pixels, gone], dim=1), torch.cat([batch.covers, covers], dim=1), torch.tensor([0, 1])
+    )
+    student = Sam2Student(new_model(SIZE, seed=0))
+    fit(student, both, steps=60)
+    with torch.no_grad():
+        _, followed = student.track(both, 'box', np.random.default_rng(0))
+    assert followed.scores[0] > 0 > followed.scores[1]
+
+
 def one_square_moving() -> ClipBatch:
     """A bright square on a dark ground, one clip of two frames."""
     pictures = np.full((2, SIZE, SIZE, 3), 40, np.float32)

@@ -54,13 +54,21 @@ def test_control_tokens_come_last_in_the_official_order(tokenizer):
     assert [tokenizer.convert_tokens_to_ids(token) for token in CONTROL] == list(range(size - 7, size))
 
 
+def test_the_name_of_an_object_is_one_token_and_is_written_as_it_is(tokenizer):
+    text = 'Is <object0> larger than <object9>?'
+    pieces = [tokenizer.decode([token]) for token in ids(tokenizer, text)]
+    assert pieces.count('<object0>') == pieces.count('<object9>') == 1
+    assert ''.join(pieces) == text
+    assert tokenizer.decode(ids(tokenizer, text), skip_special_tokens=True) == text
+
+
 def test_digits_stay_apart_as_qwen_keeps_them():
     learnt = train_tokenizer(['Time 12.5: 12.5 12.5'] * 20, 400)
     assert '12' not in learnt.get_vocab()
 
 
 def test_too_small_a_vocabulary_is_refused():
-    with pytest.raises(InvalidRequestError, match='263 tokens at least'):
+    with pytest.raises(InvalidRequestError, match='273 tokens at least'):
         train_tokenizer(TEXTS, 200)
 
 

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from pixelrefer_core.checkpoint import load_model
 from pixelrefer_core.errors import InvalidRequestError, ModelError
 from pixelrefer_core.types import GenerationOptions
+from pixelrefer_train.nano import nano_config, new_visual_model
 from pixelrefer_train.recipe import parse_recipe
 from pixelrefer_train.trainer import train
 
@@ -144,6 +145,47 @@ def test_a_pretrained_vision_encoder_is_taken_over(tmp_path: Path):
         train(recipe_for(output, model={'start': start, 'init_vision': str(path)}, stages=[stage(steps=1)]))
         after = weights(output)
         assert all(torch.equal(after[prefix + key], value) for key, value in own.items())
+
+
+def test_a_pretrained_seeing_half_is_taken_over(tmp_path: Path):
+    trained = new_visual_model(nano_config(64), seed=5).state_dict()
+    save_file(trained, tmp_path / 'visual.safetensors')
+    model = {'start': 'nano', 'init_visual': str(tmp_path / 'visual.safetensors')}
+    model['tokenizer'] = {'vocab_size': 300, 'samples': 12}
+    frozen = {'language': 1e-3, 'projector': 0, 'vision': 0, 'objects': 0}
+    train(recipe_for(tmp_path / 'run', model=model, stages=[stage(steps=1, learning_rates=frozen)]))
+    after = load_model(
+        str(tmp_path / 'run' / 'last'), device='cpu', dtype='float32'
+    ).visual_model.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in trained.items())
+
+
+def test_a_seeing_half_of_another_size_is_refused(tmp_path: Path):
+    save_file({'object_tokenizer.pos_linear.bias': torch.zeros(3)}, tmp_path / 'small.safetensors')
+    model = {'start': str(GOLDEN / 'checkpoint_lite'), 'init_visual': str(tmp_path / 'small.safetensors')}
+    with pytest.raises(ModelError, match=r'init_visual.*no visual model of these sizes'):
+        train(recipe_for(tmp_path / 'run', model=model))
+
+
+def test_features_of_a_frozen_encoder_can_be_kept_and_of_a_trained_one_never_are(tmp_path: Path):
+    def losses(name: str, rate: float, room_mb: int) -> list[float]:
+        rates = RATES | {'vision': rate}
+        stages = [stage(steps=3, learning_rates=rates)]
+        train(recipe_for(tmp_path / name, stages=stages, feature_cache_mb=room_mb))
+        return [line['loss'] for line in metrics(tmp_path / name) if 'loss' in line]
+
+    assert losses('kept', 0, 50) == pytest.approx(losses('frozen', 0, 0), abs=2e-2)
+    assert losses('trained, room', 1e-3, 50) == losses('trained', 1e-3, 0)
+
+
+def test_a_vocabulary_knows_the_words_of_every_stage(tmp_path: Path):
+    later = {'source': 'toys:Discs', 'options': {'count': 12, 'frames': 1, 'questions': 2}}
+    first = {'source': 'toys:Discs', 'options': {'count': 12, 'frames': 1, 'questions': 1}}
+    stages = [stage(steps=1, data=[first]), stage(steps=1, data=[later])]
+    model = {'start': 'nano', 'tokenizer': {'vocab_size': 400, 'samples': 24}}
+    train(recipe_for(tmp_path, model=model, stages=stages))
+    tokenizer = load_model(str(tmp_path / 'last'), device='cpu', dtype='float32').tokenizer
+    assert len(tokenizer(' moving')['input_ids']) == 1  # a word of the second stage's questions alone
 
 
 def test_a_vision_encoder_of_another_size_is_refused(tmp_path: Path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from pixelrefer_core.types import Frame
+from pixelrefer_train.learner import Learner, PreparedBatch
 from pixelrefer_train.samples import Sample, Turn
 
 HEIGHT, WIDTH = 96, 128
@@ -46,3 +48,19 @@ class Discs:
 
     def sample(self, index: int, epoch: int) -> Sample:
         return disc_sample(self._first + index, **self._options)
+
+
+def guided(learner: Learner, batch: PreparedBatch, *, steps: int) -> list[float]:
+    """Train on one batch; returns what its guides add to the loss before each step."""
+    optimizer = torch.optim.AdamW(learner.model.language_model.parameters(), lr=1e-3)
+    extras = []
+    for _ in range(steps):
+        loss = learner(batch).loss
+        learner.eval()
+        with torch.no_grad():
+            extras.append(loss.item() - learner(batch).loss.item())
+        learner.train()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return extras
