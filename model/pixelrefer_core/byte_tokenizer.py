@@ -19,8 +19,10 @@ def byte_tokenizer() -> Qwen2Tokenizer:
     return qwen_tokenizer({letter: index for index, letter in enumerate(sorted(byte_letters()))}, [])
 
 
-def qwen_tokenizer(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]]) -> Qwen2Tokenizer:
-    """Return a tokenizer of byte-level tokens; the control tokens come after them.
+def qwen_tokenizer(
+    vocabulary: Mapping[str, int], merges: Sequence[tuple[str, str]], *, names: Sequence[str] = ()
+) -> Qwen2Tokenizer:
+    """Return a tokenizer of byte-level tokens; ``names``, which are never cut, and control tokens come after them.
 
     ``vocabulary``: tokens, written in the letters of :func:`~.byte_text.byte_letters`, to ids from 0 on.
     ``merges``: pairs of tokens that become one, the first most urgent.
@@ -34,8 +36,8 @@ def qwen_tokenizer(vocabulary: Mapping[str, int], merges: Sequence[tuple[str, st
         padding_side='right',
         model_max_length=16384,
         added_tokens_decoder={
-            len(vocabulary) + index: AddedToken(token, special=True, normalized=False)
-            for index, token in enumerate(CONTROL_TOKENS)
+            len(vocabulary) + index: AddedToken(token, special=token in CONTROL_TOKENS, normalized=False)
+            for index, token in enumerate((*names, *CONTROL_TOKENS))
         },
         additional_special_tokens=list(CONTROL_TOKENS),
     )

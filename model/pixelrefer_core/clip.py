@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import cv2
 
+from .clip_depth import ClipDepth, open_depth
 from .errors import InvalidImageError
 from .images import decode_compressed, to_rgb, view_pixels
 from .types import NANOSECONDS, Frame
@@ -28,12 +29,15 @@ class Clip(Protocol):
         ...
 
 
-def open_clip(path: str | Path, *, folder_rate_hz: float = 10.0, topic: str = '') -> Clip:
+def open_clip(
+    path: str | Path, *, folder_rate_hz: float = 10.0, topic: str = '', with_depth: bool = False
+) -> Clip:
     """Open a folder of images, a video file, or a rosbag2 (its folder, or the .mcap / .db3 file).
 
     ``folder_rate_hz`` stamps the images of a folder, which carry no time: image k at k / rate seconds.
-    ``topic`` chooses among several image topics of a bag. Raises :class:`InvalidImageError` when the path
-    holds no pictures.
+    ``topic`` chooses among several image topics of a bag. ``with_depth``: the frames of a folder carry the depth that
+    lies beside them, if any does (:mod:`.clip_depth`). Raises :class:`InvalidImageError` when the path holds no
+    pictures, and what :func:`open_depth` raises.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -42,7 +46,8 @@ def open_clip(path: str | Path, *, folder_rate_hz: float = 10.0, topic: str = ''
         if (path / 'metadata.yaml').exists() or any(path.glob('*.mcap')):
             return BagClip(path, topic)
         frames = path / 'frames'
-        return FolderClip(frames if frames.is_dir() else path, folder_rate_hz)
+        depth = open_depth(path) if with_depth else None
+        return FolderClip(frames if frames.is_dir() else path, folder_rate_hz, depth)
     if path.suffix.lower() in BAG_SUFFIXES:
         return BagClip(path, topic)
     if path.suffix.lower() in VIDEO_SUFFIXES:
@@ -57,6 +62,7 @@ class FolderClip:
 
     folder: Path
     rate_hz: float
+    depth: ClipDepth | None = None
 
     def __post_init__(self) -> None:
         if not self.files():
@@ -78,7 +84,8 @@ class FolderClip:
                 image = decode_compressed(file.read_bytes())
             except InvalidImageError as error:
                 raise InvalidImageError(f'{file}: {error}') from error
-            yield Frame(image, round(index * NANOSECONDS / self.rate_hz))
+            depth = self.depth.of(file) if self.depth else None
+            yield Frame(image, round(index * NANOSECONDS / self.rate_hz), depth=depth)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ import torch
 from .errors import InvalidRequestError, ModelError
 from .types import GenerationOptions
 
+NOT_NUMBERS = 'the model produced NaN; its weights overflow in this precision, try dtype float32'
+
 
 @dataclass(frozen=True)
 class DecodingRules:
@@ -77,9 +79,7 @@ class TokenChooser:
         # One transfer for both values: this is the only wait for the device per token.
         chosen, logprob = torch.stack((token.float(), logits.log_softmax(dim=-1)[token])).tolist()
         if math.isnan(logprob):
-            raise ModelError(
-                'the model produced NaN; its weights overflow in this precision, try dtype float32'
-            )
+            raise ModelError(NOT_NUMBERS)
         self._chosen.append(int(chosen))
         return int(chosen), logprob
 

@@ -55,9 +55,16 @@ def memory_guard(give_up: Callable[[], None] = lambda: None) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
         give_up()
         torch.cuda.empty_cache()
         raise DeviceOutOfMemoryError(
-            'the GPU ran out of memory: track fewer objects, shorten the window or choose a smaller model'
+            'the device ran out of memory: track fewer objects, shorten the window or choose a smaller model'
         ) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """On a CPU torch has no type of its own for it, only the name of its allocator in the text."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or 'DefaultCPUAllocator' in str(error)

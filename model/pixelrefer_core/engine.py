@@ -9,15 +9,17 @@ from typing import Protocol
 
 from .association import Region, overlap
 from .detections import Detections
-from .errors import InvalidImageError, PixelReferError, StaleImageError
+from .detector import Detector, create_detector
+from .errors import InvalidImageError, PixelReferError, StaleImageError, UnsupportedError
 from .object_memory import ObjectMemory
 from .object_registry import ObjectRegistry
 from .past_regions import PastRegions
 from .prompting import checked_detection, checked_prompt
 from .questions import checked_options, compose, plain_text, question_of
 from .recent_frames import RecentFrames
-from .settings import Settings
+from .settings import DetectorSettings, Settings
 from .steps import ShouldStop, Steps, run_steps
+from .text_prompts import located
 from .tracker.base import Tracker
 from .types import (
     NANOSECONDS,
@@ -37,6 +39,8 @@ from .types import (
     TrackedObject,
     TrackUpdate,
 )
+from .watch import WatchCheck, WatchRequest
+from .watching import Watch, Watching
 
 log = logging.getLogger(__name__)
 
@@ -72,19 +76,36 @@ class Referrer(Protocol):
         """Answer ``instruction``, whose n-th ``<region>`` stands for the n-th object, token by token."""
         ...
 
+    @property
+    def answers_yes_no(self) -> bool:
+        """Whether :meth:`yes_probabilities` can tell yes from no."""
+        ...
+
+    def yes_probabilities(
+        self, questions: Sequence[tuple[str, Sequence[Sequence[ObjectTokens]]]]
+    ) -> list[float]:
+        """Return how probable yes is against no for each ``(instruction, objects)``, in one batch."""
+        ...
+
 
 class Engine:
     """Tracks objects, keeps their tokens, answers questions about them."""
 
-    def __init__(self, settings: Settings, *, tracker: Tracker, model: Referrer) -> None:
+    def __init__(
+        self, settings: Settings, *, tracker: Tracker, model: Referrer, detector: Detector | None = None
+    ) -> None:
         self.settings = settings
         self.tracker = tracker
         self.model = model
+        self.detector = detector
         self._memory = ObjectMemory(settings.window, model.encode_objects)
         self._objects = ObjectRegistry()
         self._recent = RecentFrames()
         self._past = PastRegions()
         self._detections = Detections()
+        self.watching = Watching(
+            settings.watches, self._memory, lambda questions: self.model.yes_probabilities(questions)
+        )
         self._frame_index = -1
 
     @property
@@ -100,6 +121,7 @@ class Engine:
         """Take over changed settings from the next frame or question on."""
         self.settings = settings
         self._memory.settings = settings.window
+        self.watching.settings = settings.watches
         self.tracker.settings = settings.tracker
 
     def step(self, frame: Frame) -> TrackUpdate:
@@ -129,11 +151,12 @@ class Engine:
         """Start tracking; all prompts or none. Returns the object ids in the order of the prompts.
 
         ``stamp_ns``: the frame that the prompts were made on; 0 = the newest. An object prompted anew forgets
-        what was seen of it before. Raises what :meth:`ObjectRegistry.admit` and :meth:`RecentFrames.since` raise.
+        what was seen of it before. Words are looked for by the detector on that frame. Raises what
+        :func:`located`, :meth:`ObjectRegistry.admit` and :meth:`RecentFrames.since` raise.
         """
         frames = self._recent.since(stamp_ns)
         prompts = self._objects.admit(
-            prompts,
+            self._located(prompts, frames[0]),
             frames[0],
             replace_existing=replace_existing,
             max_objects=self.settings.tracker.max_objects,
@@ -181,10 +204,12 @@ class Engine:
             self._objects.remove(object_id)
             self._memory.forget(object_id)
             self._detections.disown(object_id)
+        self.watching.forget(chosen)
         return chosen
 
     def reset(self) -> None:
         """Forget all objects and frames."""
+        self.watching.forget([item.object_id for item in self._objects.select()])
         self.tracker.reset()
         self._memory.clear()
         self._objects.clear()
@@ -239,6 +264,31 @@ class Engine:
             completion_tokens=result.completion_tokens,
             mean_logprob=result.mean_logprob,
         )
+
+    def watch(
+        self, request: WatchRequest, *, on_check: Callable[[WatchCheck], None] = lambda check: None
+    ) -> Watch:
+        """Watch for a condition from now on, until it has triggered, its objects are gone, or it is ended.
+
+        ``on_check`` hears every check. Raises what :func:`question_of` and :meth:`WatchRequest.check` raise,
+        :class:`UnknownObjectError`, :class:`UnsupportedError` when the model cannot say yes or no, and
+        :class:`BusyError` when there are too many.
+        """
+        limits = self.settings.limits
+        request.check()
+        question = question_of(
+            request.query, max_chars=limits.question_chars, max_objects=limits.question_objects
+        )
+        self._objects.select(request.object_ids)
+        if not self.model.answers_yes_no:
+            raise UnsupportedError(
+                f'{self.model.info.name} cannot tell yes from no by one token: watch with another'
+            )
+        return self.watching.add(request, question, on_check)
+
+    def check_watches(self) -> int:
+        """Make the next batch of checks, when some are due and it is time for them; return their number."""
+        return self.watching.check(self.newest) if len(self._recent) else 0
 
     def _check(self, frame: Frame) -> None:
         limit = self.settings.limits.image_pixels
@@ -302,6 +352,9 @@ class Engine:
             self.remove_objects(tuple(twins))
         return tuple(key for key in started if key not in twins)
 
+    def _located(self, prompts: Sequence[Prompt], frame: Frame) -> list[Prompt]:
+        return located(prompts, frame, self.detector, threshold=self.settings.detector.threshold)
+
     def _bury(self, frame: Frame) -> None:
         """Remove the objects of a detector that have been gone for long."""
         keep_ns = self.settings.detections.keep_lost_s * NANOSECONDS
@@ -322,13 +375,15 @@ class Engine:
         self._memory.observe(frame, objects)
         for item in objects:
             self._objects.set_window_frames(item.object_id, self._memory.count(item.object_id))
+        self.watching.look(time.monotonic())
 
     def _object_frames(self, query: Query) -> list[Sequence[ObjectTokens]]:
         if query.visual_prompt is None:
             chosen = self._objects.select(query.object_ids)
             return [self._memory.select(item.object_id, query.window) for item in chosen]
         frame = self.newest
-        prompt = checked_prompt(query.visual_prompt, height=frame.height, width=frame.width)
+        (prompt,) = self._located([query.visual_prompt], frame)
+        prompt = checked_prompt(prompt, height=frame.height, width=frame.width)
         return [self.model.encode_objects([ObjectView(frame, self.tracker.segment(prompt, frame))])]
 
 
@@ -347,10 +402,14 @@ def _checked(detections: Sequence[Detection], frame: Frame) -> tuple[list[Detect
     return checked, tuple(refused)
 
 
-def build_engine(settings: Settings) -> Engine:
-    """Load the model and make the tracker that the settings name; the slow part of starting up.
+def build_engine(
+    settings: Settings,
+    *,
+    make_detector: Callable[[DetectorSettings], Detector | None] = create_detector,
+) -> Engine:
+    """Load the model, the tracker and the detector that the settings name; the slow part of starting up.
 
-    Raises :class:`ModelError` when the weights cannot be loaded.
+    Raises :class:`ModelError` when weights cannot be loaded.
     """
     # Imported here: they bring torch.
     from .checkpoint import load_model
@@ -363,4 +422,5 @@ def build_engine(settings: Settings) -> Engine:
         model=load_model(
             model.path, device=model.device, dtype=model.dtype, compat=model.compat, threads=model.threads
         ),
+        detector=make_detector(settings.detector),
     )

@@ -18,6 +18,8 @@ class ErrorCode(IntEnum):
     NO_IMAGE = 7002
     STALE_IMAGE = 7003
     INVALID_IMAGE = 7004
+    INVALID_CAMERA_INFO = 7005
+    NO_TRANSFORM = 7006
     UNKNOWN_OBJECT = 7010
     DUPLICATE_OBJECT = 7011
     TOO_MANY_OBJECTS = 7012
@@ -28,6 +30,7 @@ class ErrorCode(IntEnum):
     PROMPT_OUTSIDE_IMAGE = 7022
     PROMPT_NOT_FINITE = 7023
     MASK_SIZE_MISMATCH = 7024
+    NOTHING_FOUND = 7025
     INVALID_QUESTION = 7030
     QUESTION_TOO_LONG = 7031
     INVALID_REQUEST = 7032
@@ -67,6 +70,18 @@ class InvalidImageError(PixelReferError):
     """An image message or file cannot be decoded."""
 
     code = ErrorCode.INVALID_IMAGE
+
+
+class InvalidCameraInfoError(PixelReferError):
+    """What is known of the camera makes no camera, or belongs to another image."""
+
+    code = ErrorCode.INVALID_CAMERA_INFO
+
+
+class NoTransformError(PixelReferError):
+    """tf does not know how two frames lie to each other at that time."""
+
+    code = ErrorCode.NO_TRANSFORM
 
 
 class UnknownObjectError(PixelReferError):
@@ -127,6 +142,12 @@ class MaskSizeMismatchError(PixelReferError):
     """A prompt mask does not have the size of the image."""
 
     code = ErrorCode.MASK_SIZE_MISMATCH
+
+
+class NothingFoundError(PixelReferError):
+    """The detector sees nothing that the words of a prompt name."""
+
+    code = ErrorCode.NOTHING_FOUND
 
 
 class InvalidQuestionError(PixelReferError):

@@ -11,7 +11,8 @@ import torch
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from .byte_text import TextStream
-from .decoding import DecodingRules, TokenChooser
+from .decoding import NOT_NUMBERS, DecodingRules, TokenChooser
+from .errors import ModelError
 from .language_model import LanguageModel, PromptEmbedding
 from .prefix_cache import PrefixCache, cut
 from .steps import ShouldStop, Steps, run_steps
@@ -140,6 +141,17 @@ class Decoder:
             answer.finish(prompt_tokens=len(prompt.keys))
             for answer, prompt in zip(answers, prompts, strict=True)
         ]
+
+    def yes_shares(self, prompts: Sequence[PromptEmbedding], yes: int, no: int) -> list[float]:
+        """Return how probable ``yes`` is as the next token, against ``no`` alone: one pass for all the prompts.
+
+        Raises :class:`ModelError` when the logits are not numbers, as half precision can make them.
+        """
+        logits = self._model.next_logits(prompts)
+        shares: list[float] = (logits[:, yes].double() - logits[:, no].double()).sigmoid().tolist()
+        if any(map(math.isnan, shares)):
+            raise ModelError(NOT_NUMBERS)
+        return shares
 
     def score(self, prompt: PromptEmbedding, choices: Sequence[str]) -> list[float]:
         """Return the natural log probability with which the model would begin its answer with each choice."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InvalidImageError
+from .image_headers import compressed_size
 from .types import ImageArray
 
 # encoding -> (dtype, channels)
@@ -91,15 +92,32 @@ def to_rgb(pixels: npt.NDArray[np.generic], encoding: str) -> ImageArray:
     return cv2.cvtColor(np.ascontiguousarray(pixels), _TO_RGB[encoding])  # type: ignore[return-value]
 
 
-def decode_compressed(data: bytes | memoryview | npt.NDArray[np.uint8]) -> ImageArray:
-    """Decode JPEG, PNG or WebP bytes to RGB (H, W, 3). Raises :class:`InvalidImageError` when they are none."""
+def decode_compressed(
+    data: bytes | memoryview | npt.NDArray[np.uint8], *, max_pixels: int | None = None
+) -> ImageArray:
+    """Decode JPEG, PNG or WebP bytes to RGB (H, W, 3). Raises :class:`InvalidImageError` when they are none.
+
+    ``max_pixels``: what will be larger is refused before memory is taken for it; for bytes that somebody sent.
+    """
     buffer = np.frombuffer(data, np.uint8)
+    if max_pixels is not None:
+        _check_size(buffer.data, max_pixels)
     image = cv2.imdecode(buffer, cv2.IMREAD_COLOR) if buffer.size else None
     if image is None:
         raise InvalidImageError(
             f'{buffer.size} bytes of compressed image cannot be decoded as JPEG, PNG or WebP'
         )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)  # type: ignore[return-value]
+
+
+def _check_size(data: memoryview, max_pixels: int) -> None:
+    size = compressed_size(data)
+    if size is None:
+        raise InvalidImageError(f'{len(data)} bytes of compressed image do not begin as JPEG, PNG or WebP do')
+    if size[0] * size[1] > max_pixels:
+        raise InvalidImageError(
+            f'a compressed image of {size[1]} x {size[0]} pixels; limits.image_pixels is {max_pixels}'
+        )
 
 
 def encode_jpeg(image: ImageArray, quality: int) -> bytes:

@@ -16,6 +16,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2RotaryEmbedding
 
 from .errors import ModelError
 from .model_config import LanguageConfig
+from .prefix_cache import common_length
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +48,37 @@ class BatchState:
     @torch.no_grad()
     def read(self, embeds: torch.Tensor) -> torch.Tensor:
         """Read ``embeds`` (B, L, D); returns the logits after the last of them, (B, S)."""
+        self.logits = self.model.model.lm_head(self._hidden(embeds)[:, -1])
+        return self.logits
+
+    @torch.no_grad()
+    def end_with(self, rows: Sequence[int], tails: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the logits after each of ``tails`` (L, D), read after what row ``rows[n]`` holds; (N, S).
+
+        The batch is at its end with that: shorter tails are padded behind.
+        """
+        chosen = torch.tensor(rows, device=self.padding.device)
+        self.cache.batch_select_indices(chosen)
+        self.padding = self.padding[chosen]
+        longest = max(len(tail) for tail in tails)
+        embeds = torch.stack([functional.pad(tail, (0, 0, 0, longest - len(tail))) for tail in tails])
+        last = torch.tensor([len(tail) - 1 for tail in tails], device=embeds.device)
+        hidden = self._hidden(embeds)[torch.arange(len(tails), device=embeds.device), last]  # (N, D)
+        logits: torch.Tensor = self.model.model.lm_head(hidden)
+        return logits
+
+    def _hidden(self, embeds: torch.Tensor) -> torch.Tensor:
+        """Read ``embeds`` (B, L, D) after what the cache holds; returns the last layer's states, (B, L, D)."""
         start = self.cache.get_seq_length()
         columns = torch.arange(start + embeds.shape[1], device=embeds.device)
-        output = self.model.model(
+        hidden: torch.Tensor = self.model.model.model(
             inputs_embeds=embeds,
             attention_mask=(columns >= self.padding[:, None]).long(),
             position_ids=(columns[start:] - self.padding[:, None]).clamp(min=0),
             past_key_values=self.cache,
             use_cache=True,
-            logits_to_keep=1,
-        )
-        self.logits = output.logits[:, -1]
-        return self.logits
+        ).last_hidden_state
+        return hidden
 
 
 class LanguageModel(nn.Module):
@@ -136,6 +156,23 @@ class LanguageModel(nn.Module):
         state.read(embeds)
         return state
 
+    def next_logits(self, prompts: Sequence[PromptEmbedding]) -> torch.Tensor:
+        """Return the logits after each prompt, (N, S), all side by side; what several begin with is read once."""
+        groups: dict[tuple[int, ...], list[PromptEmbedding]] = {}
+        for prompt in prompts:
+            groups.setdefault(_sources(prompt), []).append(prompt)
+        # At least the last position of each is left, since its logits are wanted.
+        shared = {
+            key: min(min(common_length(group[0].keys, other.keys), len(other.keys) - 1) for other in group)
+            for key, group in groups.items()
+        }
+        batch = self.start_batch([group[0].embeds[: shared[key]] for key, group in groups.items()])
+        places = {key: place for place, key in enumerate(groups)}
+        return batch.end_with(
+            [places[_sources(prompt)] for prompt in prompts],
+            [prompt.embeds[shared[_sources(prompt)] :] for prompt in prompts],
+        )
+
     def new_cache(self) -> DynamicCache:
         """Return an empty cache of keys and values."""
         return DynamicCache(config=self._settings)
@@ -157,3 +194,8 @@ class LanguageModel(nn.Module):
         """Let the output layer share the embedding table, where the configuration says so."""
         if self._settings.tie_word_embeddings:
             self.model.lm_head.weight = self.model.model.embed_tokens.weight
+
+
+def _sources(prompt: PromptEmbedding) -> tuple[int, ...]:
+    """What tells prompts apart that are about other objects or frames."""
+    return tuple(map(id, prompt.sources))

@@ -59,6 +59,17 @@ class WorkerMeter:
         self._tracked += 1
         self._latency_s.append(seconds)
 
+    @property
+    def period_s(self) -> float:
+        """Seconds from one image to the next; infinite while none come."""
+        rate_hz = self._frames.rate_hz
+        return 1.0 / rate_hz if rate_hz else float('inf')
+
+    @property
+    def latency_s(self) -> float:
+        """Seconds that an image takes the device, mean of the recent ones; 0 before the first."""
+        return sum(self._latency_s) / len(self._latency_s) if self._latency_s else 0.0
+
     def answered(self) -> None:
         """Count an answer."""
         self._answers += 1
@@ -76,7 +87,7 @@ class WorkerMeter:
             frame_rate_hz=self._frames.rate_hz,
             frame_age_s=self._frames.age_s,
             track_rate_hz=self._tracks.rate_hz,
-            track_latency_s=sum(self._latency_s) / len(self._latency_s) if self._latency_s else 0.0,
+            track_latency_s=self.latency_s,
             queued_queries=queued,
             answers=self._answers,
             failures=sum(self._failures.values()),

@@ -83,6 +83,11 @@ class ObjectMemory:
         """Object-frames that a question about this object would rest on."""
         return len(self._rings.get(object_id, ()))
 
+    def newest_ns(self, object_id: str) -> int:
+        """Stamp of the newest object-frame that is held of an object; -1 when there is none."""
+        ring = self._rings.get(object_id)
+        return ring[-1].stamp_ns if ring else -1
+
     def forget(self, object_id: str) -> None:
         """Drop everything known of one object."""
         self._rings.pop(object_id, None)

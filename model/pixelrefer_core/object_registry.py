@@ -31,12 +31,12 @@ class ObjectRegistry:
         return len(self._objects)
 
     def select(self, object_ids: Sequence[str] = ()) -> tuple[TrackedObject, ...]:
-        """Return the named objects, all of them when none is named. Raises :class:`UnknownObjectError`."""
+        """Return the named objects, each once; all of them when none is named. Raises :class:`UnknownObjectError`."""
         for object_id in object_ids:
             if object_id not in self._objects:
                 known = ', '.join(self._objects) or 'none'
                 raise UnknownObjectError(f'no object {object_id!r} is tracked; tracked are: {known}')
-        chosen = object_ids or self._objects
+        chosen = dict.fromkeys(object_ids) or self._objects
         return tuple(self._objects[object_id] for object_id in chosen)
 
     def admit(

@@ -29,6 +29,7 @@ from .model_config import COMPATIBILITY, Compatibility, ModelConfig
 from .object_views import check_image, plan_views
 from .packed_linear import unpack
 from .prompt import IMAGE_TOKEN, REGION_TOKEN, chat, check_text, fill_regions, region_slot, scene_slot
+from .questions import OBJECT_NAME
 from .scene import SceneTokens
 from .steps import ShouldStop, Steps, run_steps
 from .types import (
@@ -75,7 +76,10 @@ class PixelRefer(nn.Module):
         self.decoder = Decoder(self.language_model, tokenizer, decoding)
         self.region_id = self._token_id(REGION_TOKEN)
         self.image_id = self._token_id(IMAGE_TOKEN)
-        self._control_tokens = frozenset((*tokenizer.get_added_vocab(), '<video>'))
+        self._yes_no = (self.token_ids('Yes')[0], self.token_ids('No')[0])
+        # Names of objects belong into questions, also where each is one token.
+        added = (token for token in tokenizer.get_added_vocab() if not OBJECT_NAME.fullmatch(token))
+        self._control_tokens = frozenset((*added, '<video>'))
 
     def _token_id(self, token: str) -> int:
         token_id = self.tokenizer.get_added_vocab().get(token)
@@ -227,6 +231,30 @@ class PixelRefer(nn.Module):
             scores = self.decoder.score(self.embed_prompt(instruction, objects, scene), choices)
         shares = torch.tensor(scores, dtype=torch.float64).softmax(dim=0).tolist()
         return dict(zip(choices, shares, strict=True))
+
+    @property
+    def answers_yes_no(self) -> bool:
+        """Whether the first token of its answer tells yes from no."""
+        yes, no = self._yes_no
+        return yes != no
+
+    def yes_probabilities(
+        self, questions: Sequence[tuple[str, Sequence[Sequence[ObjectTokens]]]]
+    ) -> list[float]:
+        """Return how probable a yes is against a no, for several ``(instruction, objects)`` in one pass.
+
+        Of the logits after each prompt those of the first tokens of ``Yes`` and of ``No`` are compared; nothing is
+        decoded. Raises :class:`UnsupportedError` when these are one token, else like :meth:`generate`.
+        """
+        if not self.answers_yes_no:
+            raise UnsupportedError(
+                'the tokenizer of this model does not tell yes from no by their first token'
+            )
+        if not questions:
+            return []
+        with memory_guard(self.decoder.prefixes.clear):
+            prompts = [self.embed_prompt(instruction, objects) for instruction, objects in questions]
+            return self.decoder.yes_shares(prompts, *self._yes_no)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training; keys and values of the old weights are forgotten, packed weights unpacked."""

@@ -39,7 +39,7 @@ class PrefixCache:
 
         At least the last position is left to be read, since its logits are wanted.
         """
-        lengths = [min(_common(entry.keys, keys), len(keys) - 1) for entry in self._entries]
+        lengths = [min(common_length(entry.keys, keys), len(keys) - 1) for entry in self._entries]
         longest = max(lengths, default=0)
         if longest == 0:
             return Prefix(empty, 0)
@@ -61,7 +61,8 @@ class PrefixCache:
         self._entries.clear()
 
 
-def _common(left: Sequence[Hashable], right: Sequence[Hashable]) -> int:
+def common_length(left: Sequence[Hashable], right: Sequence[Hashable]) -> int:
+    """Return how many of their first positions two prompts share."""
     for index, (a, b) in enumerate(zip(left, right, strict=False)):
         if a != b:
             return index

@@ -15,6 +15,9 @@ from .errors import (
 )
 from .types import Detection, Prompt
 
+# It goes out again with every image.
+LABEL_CHARS = 128
+
 
 def checked_prompt(prompt: Prompt, *, height: int, width: int) -> Prompt:
     """Return the prompt with its box clipped to the image, or say what is wrong with it.
@@ -22,6 +25,8 @@ def checked_prompt(prompt: Prompt, *, height: int, width: int) -> Prompt:
     Raises :class:`InvalidPromptError`, :class:`EmptyPromptError`, :class:`PromptOutsideImageError`,
     :class:`PromptNotFiniteError` or :class:`MaskSizeMismatchError`.
     """
+    if len(prompt.label) > LABEL_CHARS or not prompt.label.isprintable():
+        raise InvalidPromptError(f'a label must be printable and of at most {LABEL_CHARS} characters')
     if prompt.mask is not None:
         if prompt.box_xyxy is not None or prompt.points is not None:
             raise InvalidPromptError('a mask excludes a box and points: send one of them')

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .errors import InvalidQuestionError, InvalidRequestError, QuestionTooLongError
@@ -21,7 +22,8 @@ _STANDARD = {
     QueryKind.CAPTION: 'Please describe in detail {objects} in the {medium}.',
     QueryKind.PREDICTION: 'What will happen next?',
 }
-_PLACEHOLDER = re.compile(r'<object(\d+)>')
+# How questions name objects, counted from 0 in what the model reads.
+OBJECT_NAME = re.compile(r'<object(\d+)>')
 
 
 def question_of(query: Query, *, max_chars: int, max_objects: int) -> str:
@@ -45,7 +47,7 @@ def question_of(query: Query, *, max_chars: int, max_objects: int) -> str:
     question = query.question.strip()
     if not question and query.kind is QueryKind.ANSWER:
         raise InvalidQuestionError('the question is empty: ask something')
-    for number in _PLACEHOLDER.findall(question):
+    for number in OBJECT_NAME.findall(question):
         if not 1 <= int(number) <= count:
             raise InvalidQuestionError(f'<object{number}> is not among the {count} objects of this question')
     return question
@@ -60,10 +62,17 @@ def compose(query: Query, question: str, *, count: int, is_video: bool) -> tuple
     if not question:
         objects = 'the marked object' if count == 1 else 'the marked objects'
         question = _STANDARD[query.kind].format(objects=objects, medium=medium)
-    asked = _PLACEHOLDER.sub(lambda match: _name(int(match[1]), count), question)
+    asked = OBJECT_NAME.sub(lambda match: _name(int(match[1]), count), question)
     if query.horizon_s > 0:
         asked += f' Consider the next {query.horizon_s:g} seconds.'
     return question, f'{_introduction(count, medium)}\n{asked}'
+
+
+def named(question: str, names: Sequence[str]) -> str:
+    """Return a question for people, with ``names`` in the places of ``<object1>``, ``<object2>``, ..."""
+    return OBJECT_NAME.sub(
+        lambda match: names[int(match[1]) - 1] if 1 <= int(match[1]) <= len(names) else match[0], question
+    )
 
 
 def checked_options(query: Query, settings: Settings) -> GenerationOptions:

@@ -6,36 +6,9 @@ dataclasses below. Architecture numbers are no settings: they come from a checkp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, TypeVar, get_type_hints
+from dataclasses import dataclass, field
 
-from .errors import SettingError
-
-Scalar = bool | int | float | str
-Group = TypeVar('Group')
-
-
-def setting(
-    default: Any,
-    help: str,
-    *,
-    unit: str = '',
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] = (),
-    live: bool = False,
-) -> Any:
-    """Declare one setting. ``live``: it may change while the node is active."""
-    metadata = {
-        'help': help,
-        'unit': unit,
-        'minimum': minimum,
-        'maximum': maximum,
-        'choices': choices,
-        'live': live,
-    }
-    return field(default=default, metadata=metadata)
+from .setting import setting
 
 
 @dataclass(frozen=True)
@@ -178,6 +151,26 @@ class DetectionSettings:
 
 
 @dataclass(frozen=True)
+class DetectorSettings:
+    """What finds objects by words; without a path, nothing does."""
+
+    path: str = setting(
+        '',
+        'checkpoint folder or hub repository in the local cache (OWLv2, OWL-ViT, Grounding DINO), or the folder of a '
+        'simulated clip, whose truth it tells; empty = none',
+    )
+    device: str = setting('auto', 'auto, cpu, cuda or cuda:N; auto takes the first GPU')
+    dtype: str = setting(
+        'float32',
+        'precision; auto = bfloat16 (or float16) on a GPU, float32 on a CPU',
+        choices=('auto', 'float32', 'bfloat16', 'float16'),
+    )
+    threshold: float = setting(
+        0.2, 'detections below this confidence are dropped', minimum=0.01, maximum=1.0, live=True
+    )
+
+
+@dataclass(frozen=True)
 class WindowSettings:
     """The sliding window of object tokens that answers rest on."""
 
@@ -219,6 +212,45 @@ class GenerationSettings:
 
 
 @dataclass(frozen=True)
+class WatchSettings:
+    """Conditions that are checked whenever there are new object tokens, and what that may cost."""
+
+    most: int = setting(64, 'watches at once; the next one is BUSY', minimum=1, maximum=1024, live=True)
+    on_threshold: float = setting(
+        0.7, 'probability from which on a check speaks for the condition', minimum=0.0, maximum=1.0, live=True
+    )
+    off_threshold: float = setting(
+        0.3, 'probability up to which a check speaks against it', minimum=0.0, maximum=1.0, live=True
+    )
+    share: float = setting(
+        0.3,
+        'most of the time of the device that checks may take; less where tracking needs it',
+        minimum=0.02,
+        maximum=1.0,
+        live=True,
+    )
+    batch: int = setting(
+        16, 'most checks in one pass of the language model', minimum=1, maximum=256, live=True
+    )
+    turn_s: float = setting(
+        0.05,
+        'a pass has as many checks as fit into this, so long may an image have to wait',
+        unit='s',
+        minimum=0.001,
+        maximum=10.0,
+        live=True,
+    )
+    patience_s: float = setting(
+        1.0,
+        'checks let questions go first for so long, then they come between two tokens',
+        unit='s',
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
 class LimitSettings:
     """What a single client may ask for."""
 
@@ -256,10 +288,56 @@ class ImageSettings:
 
 
 @dataclass(frozen=True)
+class DepthSettings:
+    """Where 3D positions come from: depth/image, registered to the colour image, and camera_info of that image."""
+
+    enabled: bool = setting(True, 'listen to depth/image; false = no positions, and no cost')
+    sync_tolerance_s: float = setting(
+        0.05,
+        'positions are taken from the depth image nearest in time to the image, if it is no farther than this',
+        unit='s',
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    )
+    buffer_mb: int = setting(
+        64, 'memory of the depth images that wait for their image', unit='MB', minimum=4, maximum=4096
+    )
+    minimum_measurements: int = setting(
+        20,
+        'an object with fewer depth pixels has no position',
+        unit='px',
+        minimum=1,
+        maximum=100000,
+        live=True,
+    )
+    rectified: bool = setting(
+        False, 'the images are rectified: P of camera_info counts; false = K and D do', live=True
+    )
+    tf_tolerance_s: float = setting(
+        0.1,
+        'where tf has nothing for the time of an image, a transform so much older counts',
+        unit='s',
+        minimum=0.0,
+        maximum=10.0,
+        live=True,
+    )
+
+
+@dataclass(frozen=True)
 class PublishSettings:
     """What the node publishes besides objects and answers."""
 
     label_image: bool = setting(True, 'publish label_image while somebody listens', live=True)
+    markers: bool = setting(True, 'publish markers while somebody listens', live=True)
+    marker_lifetime_s: float = setting(
+        1.0,
+        'markers vanish this long after the last image',
+        unit='s',
+        minimum=0.05,
+        maximum=3600.0,
+        live=True,
+    )
     feedback_rate_hz: float = setting(
         10.0,
         'most feedback of a goal of the ask action; its first text and the end of each question come at once',
@@ -278,13 +356,17 @@ class Settings:
     """Settings of ``pixelrefer_node`` and of the ROS-free engine."""
 
     autostart: bool = setting(True, 'configure and activate at start; false under a lifecycle manager')
+    target_frame: str = setting('', 'tf frame of 3D positions; empty = that of the camera', live=True)
     model: ModelSettings = field(default_factory=ModelSettings)
     tracker: TrackerSettings = field(default_factory=TrackerSettings)
     detections: DetectionSettings = field(default_factory=DetectionSettings)
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
     window: WindowSettings = field(default_factory=WindowSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
+    watches: WatchSettings = field(default_factory=WatchSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     image: ImageSettings = field(default_factory=ImageSettings)
+    depth: DepthSettings = field(default_factory=DepthSettings)
     publish: PublishSettings = field(default_factory=PublishSettings)
 
 
@@ -309,6 +391,9 @@ class CameraSettings:
     frame_id: str = setting('camera_optical_frame', 'tf frame written into the images')
     encoding: str = setting('rgb8', 'encoding of the raw images', choices=('rgb8', 'bgr8', 'mono8'))
     compressed: bool = setting(False, 'also publish image/compressed (JPEG)')
+    depth: bool = setting(
+        True, 'publish depth/image and camera_info, too, of a folder that has depth (docs/simulation.md)'
+    )
     jpeg_quality: int = setting(90, 'quality of the JPEG', minimum=1, maximum=100)
     reliability: str = setting('reliable', 'QoS of the publisher', choices=('best_effort', 'reliable'))
     wait_for_subscribers: int = setting(
@@ -317,6 +402,22 @@ class CameraSettings:
     lockstep: bool = setting(
         False, 'hold each image until the stamp of the one before comes back on image_done (std_msgs/Header)'
     )
+
+
+@dataclass(frozen=True)
+class DetectorNodeSettings:
+    """Settings of ``detector_node``, which turns words into prompts."""
+
+    autostart: bool = setting(True, 'configure and activate at start; false under a lifecycle manager')
+    classes: str = setting('', 'words to look for, separated by commas; empty = nothing', live=True)
+    rate_hz: float = setting(
+        2.0, 'most images looked at; the newest counts', unit='Hz', minimum=0.01, maximum=100.0, live=True
+    )
+    transport: str = setting('raw', 'message type of the image topic', choices=('raw', 'compressed'))
+    reliability: str = setting(
+        'best_effort', 'QoS of the image subscription', choices=('best_effort', 'reliable')
+    )
+    detector: DetectorSettings = field(default_factory=DetectorSettings)
 
 
 @dataclass(frozen=True)
@@ -336,86 +437,37 @@ class OverlaySettings:
 
 
 @dataclass(frozen=True)
-class SettingInfo:
-    """One setting as others see it; ``name`` is dotted, as in a ROS parameter."""
+class OperatorSettings:
+    """Settings of ``operator_node``, which puts menus on the objects in RViz."""
 
-    name: str
-    type: type
-    default: Scalar
-    help: str
-    unit: str
-    minimum: float | None
-    maximum: float | None
-    choices: tuple[str, ...]
-    live: bool
-
-
-def describe(group: type[Any], prefix: str = '') -> Iterator[SettingInfo]:
-    """Yield every setting of a settings class, depth first, in the order of its text."""
-    for item in fields(group):
-        kind = get_type_hints(group)[item.name]
-        name = prefix + item.name
-        if isinstance(kind, type) and is_dataclass(kind):
-            yield from describe(kind, name + '.')
-        else:
-            default: Any = item.default
-            yield SettingInfo(name=name, type=kind, default=default, **item.metadata)
-
-
-def to_flat(settings: Any, prefix: str = '') -> dict[str, Scalar]:
-    """Return ``{dotted name: value}``."""
-    flat: dict[str, Scalar] = {}
-    for item in fields(settings):
-        value = getattr(settings, item.name)
-        if is_dataclass(value):
-            flat.update(to_flat(value, prefix + item.name + '.'))
-        else:
-            flat[prefix + item.name] = value
-    return flat
-
-
-def with_values(settings: Group, values: Mapping[str, Scalar]) -> Group:
-    """Return ``settings`` with dotted names replaced and checked.
-
-    Raises :class:`SettingError` for an unknown name, a wrong type or a value outside its range.
-    """
-    kind: Any = type(settings)
-    known = {info.name: info for info in describe(kind)}
-    for name, value in values.items():
-        if name not in known:
-            raise SettingError(f'{name}: no such setting; known are {", ".join(known)}')
-        check(known[name], value)
-    return _with_checked(settings, values)
-
-
-def _with_checked(settings: Any, values: Mapping[str, Scalar]) -> Any:
-    changes: dict[str, Any] = {}
-    for item in fields(settings):
-        current = getattr(settings, item.name)
-        if is_dataclass(current):
-            inner = {
-                name.split('.', 1)[1]: value
-                for name, value in values.items()
-                if name.startswith(item.name + '.')
-            }
-            changes[item.name] = _with_checked(current, inner)
-        elif item.name in values:
-            changes[item.name] = get_type_hints(type(settings))[item.name](values[item.name])
-    return replace(settings, **changes)
-
-
-def check(info: SettingInfo, value: Any) -> None:
-    """Raise :class:`SettingError` unless ``value`` fits the setting. An int serves where a float is asked."""
-    accepted = (int, float) if info.type is float else (info.type,)
-    if not isinstance(value, accepted) or (info.type is not bool and isinstance(value, bool)):
-        raise SettingError(f'{info.name} must be {info.type.__name__}, got {value!r}')
-    if info.choices and value not in info.choices:
-        raise SettingError(f'{info.name} must be one of {", ".join(info.choices)}, got {value!r}')
-    if info.minimum is None or info.maximum is None:
-        return
-    low, high = info.minimum, info.maximum
-    number: Any = value
-    # Written so that NaN fails too.
-    if not low <= number <= high:
-        unit = f' {info.unit}' if info.unit else ''
-        raise SettingError(f'{info.name} must lie in [{low:g}, {high:g}]{unit}, got {value!r}')
+    hold_s: float = setting(
+        2.0,
+        'an object without a valid position keeps its menu where it was for so long',
+        unit='s',
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    )
+    recent_questions: int = setting(
+        5, 'most questions of a menu that were asked of its object before', minimum=0, maximum=50
+    )
+    rate_hz: float = setting(10.0, 'most changes shown', unit='Hz', minimum=0.5, maximum=60.0)
+    timeout_s: float = setting(
+        30.0, 'deadline of an answer that a menu asks for', unit='s', minimum=0.1, maximum=3600.0, live=True
+    )
+    horizon_s: float = setting(
+        0.0,
+        'how far predictions that a menu asks for look ahead; 0 = unspecified',
+        unit='s',
+        minimum=0.0,
+        maximum=3600.0,
+        live=True,
+    )
+    notice_s: float = setting(
+        8.0,
+        'how long it is said below an object why a request failed',
+        unit='s',
+        minimum=0.0,
+        maximum=600.0,
+        live=True,
+    )

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from itertools import groupby
 
-from .settings import Group, Scalar, SettingInfo, describe, with_values
+from .setting import Group, Scalar, SettingInfo, describe, with_values
 
 YAML_COMMENT_COLUMN = 44
 

@@ -7,6 +7,7 @@ input image and half-open (``x1``, ``y1`` excluded), images are uint8 RGB ``(H, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -25,16 +26,80 @@ BoxXYXY: TypeAlias = tuple[int, int, int, int]
 NANOSECONDS = 1_000_000_000
 
 
+@dataclass(frozen=True)
+class Intrinsics:
+    """A camera whose images have ``width`` x ``height`` pixels; the middle of the first pixel is (0, 0).
+
+    ``fx``, ``fy``: focal lengths, ``cx``, ``cy``: where its axis meets the image, pixels. ``distortion``: k1 k2 p1 p2
+    k3 ..., as OpenCV orders them; empty = straight lines are straight in the image.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class DepthImage:
+    """Distances along the camera's axis, seen from where the colour image is seen from.
+
+    ``pixels``: (H, W), in the units of ``encoding``: ``16UC1`` uint16 millimetres, ``32FC1`` float32 metres; 0, NaN
+    and infinity are no measurement. It may be smaller or larger than the colour image, in the same proportions.
+    """
+
+    pixels: npt.NDArray[np.uint16] | npt.NDArray[np.float32]
+    encoding: str
+    intrinsics: Intrinsics
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where the visible surface of an object is, or why that is not known.
+
+    ``xyz_m``: its middle, ``extent_m``: its size along the axes of the same frame, metres. ``spread_m``: how far depths
+    scatter about their median. ``measurements``: depth pixels that this rests on. ``problem``: empty when valid.
+    """
+
+    xyz_m: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    extent_m: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    spread_m: float = math.nan
+    measurements: int = 0
+    problem: str = ''
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether the numbers mean anything."""
+        return not self.problem
+
+
+@dataclass(frozen=True)
+class Positions:
+    """Positions of the objects of one frame, by object id, in the tf frame ``frame_id``.
+
+    ``problem``: why none could be computed, or empty.
+    """
+
+    frame_id: str = ''
+    by_object: Mapping[str, Position] = field(default_factory=dict)
+    problem: str = ''
+
+
 @dataclass(frozen=True, eq=False)
 class Frame:
     """One camera image.
 
-    ``image``: uint8 RGB (H, W, 3). ``stamp_ns``: time of capture. ``frame_id``: tf frame of the camera.
+    ``image``: uint8 RGB (H, W, 3). ``stamp_ns``: time of capture. ``frame_id``: tf frame of the camera. ``depth``: of
+    a recorded clip that has it, if it was asked for.
     """
 
     image: ImageArray
     stamp_ns: int
     frame_id: str = ''
+    depth: DepthImage | None = None
 
     @property
     def height(self) -> int:
@@ -49,11 +114,11 @@ class Frame:
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """What points at an object: a box and/or points, or a mask.
+    """What points at an object: a box and/or points, or a mask; or words, which a detector turns into a box.
 
     ``box_xyxy``: pixels, half-open. ``points``: float32 (P, 2), x and y. ``point_labels``: bool (P,),
     True = on the object; None = all on the object. ``mask``: bool (H, W) of the image's size.
-    An empty ``object_id`` asks for one to be assigned (``obj_1``, ``obj_2``, ...).
+    An empty ``object_id`` asks for one to be assigned (``obj_1``, ``obj_2``, ...). ``text``: what to look for.
     """
 
     object_id: str = ''
@@ -62,6 +127,7 @@ class Prompt:
     points: npt.NDArray[np.float32] | None = None
     point_labels: npt.NDArray[np.bool_] | None = None
     mask: MaskArray | None = None
+    text: str = ''
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,8 +67,11 @@ class VisualModel(nn.Module):
         return self.vision_encoder(patches, grids, [1] * len(grids)), grids
 
     def embed_views(self, plan: ViewPlan) -> EncodedObjects:
-        """Run SAOT, infusion and projection on planned views; differentiable."""
-        features, grids = self.encode_pictures(plan.pictures)  # (T, C)
+        """Run the encoder, SAOT, infusion and projection on planned views; differentiable."""
+        return self.tokenize_views(plan, *self.encode_pictures(plan.pictures))
+
+    def tokenize_views(self, plan: ViewPlan, features: torch.Tensor, grids: Sequence[Grid]) -> EncodedObjects:
+        """Run SAOT, infusion and projection on the ``features`` (T, C) of a plan's pictures; differentiable."""
         per_picture = features.split([grid.cells for grid in grids])
         count, num_tokens = len(plan.objects), self.config.rules.num_tokens
         packed, offsets = _on_mask_grids(features, per_picture[:count], grids[:count], plan)
@@ -77,9 +80,13 @@ class VisualModel(nn.Module):
         fused = clusters
         if self.object_infusion is not None:
             split = count + len(plan.local)
-            local = torch.stack(per_picture[count:split])[list(plan.local_of)]  # (B, L, C)
-            whole = torch.stack(per_picture[split:])[list(plan.whole_of)]  # (B, G, C)
-            fused = self.object_infusion(clusters, local, whole)
+            local = torch.stack(per_picture[count:split])  # (P, L, C)
+            whole = torch.stack(per_picture[split:])  # (Q, G, C)
+            local_of, whole_of = (
+                torch.tensor(of, dtype=torch.int64).to(features.device, non_blocking=True)
+                for of in (plan.local_of, plan.whole_of)
+            )
+            fused = self.object_infusion(clusters, local, whole, local_of, whole_of)
         filled = tuple(min(cells, num_tokens) for cells in batch.counts)
         given = (num_tokens,) * count if self.config.rules.pad_tokens else filled
         return EncodedObjects(clusters, self.object_projector(fused), filled, given)

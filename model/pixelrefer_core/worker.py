@@ -1,8 +1,9 @@
 """One thread that owns the device and the engine; everybody else leaves work at its door.
 
 Frames wait in a slot of one (the newest wins), questions in a bounded queue. The thread turns in one loop: the
-waiting calls, the waiting frame, one token of the most urgent answer. So tracking keeps its pace while an answer is
-written, and a question of higher priority interrupts a lower one between two tokens; that one goes on afterwards.
+waiting calls, the waiting frame, one token of the most urgent answer, a batch of watches when there is time for it. So
+tracking keeps its pace while an answer is written, and a question of higher priority interrupts a lower one between two
+tokens; that one goes on afterwards.
 """
 
 from __future__ import annotations
@@ -171,16 +172,20 @@ class Worker:
             self._ready.set_exception(error)
             return
         self._ready.set_result(engine)
-        while self._wait_for_work():
+        while self._wait_for_work(engine):
             self._run_calls(engine)
             self._run_frame(engine)
             self._run_ticket(engine)
+            self._run_watches(engine)
         self._abandon(engine)
 
-    def _wait_for_work(self) -> bool:
+    def _wait_for_work(self, engine: Engine) -> bool:
         with self._wake:
             while not (self._stopping or self._frame or self._tickets or self._due_calls()):
-                self._wake.wait(self._patience_left_s())
+                waits_s = [self._patience_left_s(), engine.watching.wait_s(time.monotonic())]
+                if waits_s[1] == 0:
+                    break
+                self._wake.wait(min((wait_s for wait_s in waits_s if wait_s is not None), default=None))
             return not self._stopping
 
     def _due_calls(self) -> list[_Call]:
@@ -224,6 +229,7 @@ class Worker:
         try:
             update = engine.step(frame if isinstance(frame, Frame) else frame())
             self._meter.tracked(update.track_s + update.encode_s)
+            engine.watching.budget.adapt(period_s=self._meter.period_s, busy_s=self._meter.latency_s)
             self._on_update(update)
         except PixelReferError as error:
             self._meter.failed(error.code)
@@ -246,6 +252,13 @@ class Worker:
             ticket = self._tickets.next()
         if ticket is not None:
             self._advance(engine, ticket)
+
+    def _run_watches(self, engine: Engine) -> None:
+        """Check a batch of watches: after the questions, but not for ever after them."""
+        with self._wake:
+            has_place = not self._tickets
+        if has_place or engine.watching.is_urgent(time.monotonic()):
+            engine.check_watches()
 
     def _advance(self, engine: Engine, ticket: Ticket) -> None:
         try:
@@ -288,6 +301,7 @@ class Worker:
         if engine is not None:
             for ticket in begun:
                 self._advance(engine, ticket)
+            engine.watching.end_all(CanceledError('the node was shut down'))
         with self._wake:
             waiting = [call.future for call in self._calls]
             waiting += [ticket.future for ticket in self._tickets.take_all()]

@@ -1,11 +1,15 @@
 """A clip is a folder, a video or a bag; it yields frames in order with the stamps of its source."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from pixelrefer_core.clip import open_clip
-from pixelrefer_core.errors import InvalidImageError
+from pixelrefer_core.clip_depth import save_camera, save_depth
+from pixelrefer_core.errors import InvalidCameraInfoError, InvalidImageError
+from pixelrefer_core.types import Intrinsics
 
 
 def grey(value: int) -> np.ndarray:
@@ -82,6 +86,51 @@ def test_a_broken_image_in_a_folder_is_named(tmp_path):
     (tmp_path / '0.png').write_bytes(b'broken')
     with pytest.raises(InvalidImageError, match=r'0\.png'):
         list(open_clip(tmp_path))
+
+
+LENS = Intrinsics(width=4, height=4, fx=5.0, fy=6.0, cx=1.5, cy=1.5)
+
+
+def clip_with_depth(folder):
+    """Two pictures; of the second, depth was measured, too."""
+    (folder / 'frames').mkdir()
+    (folder / 'depth').mkdir()
+    for number in range(2):
+        cv2.imwrite(str(folder / 'frames' / f'{number}.png'), grey(number))
+    save_depth(np.array([[0.5, 70.0, np.nan, np.inf]] * 4, np.float32), folder / 'depth' / '1.png')
+    save_camera(LENS, folder)
+    return folder
+
+
+def test_depth_beside_the_images_comes_with_them_when_asked_for(tmp_path):
+    first, second = open_clip(clip_with_depth(tmp_path), with_depth=True)
+    assert first.depth is None
+    assert (second.depth.encoding, second.depth.intrinsics) == ('16UC1', LENS)
+    # Millimetres; what is too far, or was not measured, is 0.
+    np.testing.assert_array_equal(second.depth.pixels, [[500, 0, 0, 0]] * 4)
+    assert [frame.depth for frame in open_clip(tmp_path)] == [None, None]
+
+
+@pytest.mark.parametrize('text', [None, '{}', '[1]', 'no json', '{"width": 4, "height": 4, "fx": 0}'])
+def test_depth_without_a_camera_is_refused(tmp_path, text):
+    camera = clip_with_depth(tmp_path) / 'camera.json'
+    camera.unlink()
+    if text is not None:
+        camera.write_text(text)
+    with pytest.raises(InvalidCameraInfoError, match='must be an object with the numbers'):
+        open_clip(tmp_path, with_depth=True)
+
+
+def test_a_focal_length_of_zero_is_refused(tmp_path):
+    save_camera(replace(LENS, fx=0.0), clip_with_depth(tmp_path))
+    with pytest.raises(InvalidCameraInfoError, match='above zero'):
+        open_clip(tmp_path, with_depth=True)
+
+
+def test_depth_in_eight_bits_is_refused(tmp_path):
+    cv2.imwrite(str(clip_with_depth(tmp_path) / 'depth' / '0.png'), np.zeros((4, 4), np.uint8))
+    with pytest.raises(InvalidImageError, match='16 bits'):
+        list(open_clip(tmp_path, with_depth=True))
 
 
 def write_bag(path, plugin, topics):

@@ -20,7 +20,8 @@ from pixelrefer_core.errors import (
     TooManyObjectsError,
 )
 from pixelrefer_core.masks import mask_box, mask_iou
-from pixelrefer_core.settings import Settings, with_values
+from pixelrefer_core.setting import with_values
+from pixelrefer_core.settings import Settings
 from pixelrefer_core.tracker.flow import FlowTracker
 from pixelrefer_core.types import NANOSECONDS, Detection, Frame, ObjectState, ObjectTokens, Prompt
 

@@ -20,7 +20,8 @@ from pixelrefer_core.errors import (
     TooManyObjectsError,
     UnknownObjectError,
 )
-from pixelrefer_core.settings import Settings, with_values
+from pixelrefer_core.setting import with_values
+from pixelrefer_core.settings import Settings
 from pixelrefer_core.types import (
     NANOSECONDS,
     FinishReason,

@@ -117,7 +117,20 @@ def test_a_tower_inside_the_model_is_not_asked_for(cache: Path, calls: Calls):
 def test_another_model_is_no_pixelrefer(cache: Path, capsys: pytest.CaptureFixture[str]):
     (cache / REPOSITORY / REVISION / 'config.json').write_text('{"model_type": "bert"}')
     assert main(['fetch', REPOSITORY]) == 2
-    assert 'names no vision encoder' in capsys.readouterr().err
+    assert "no PixelRefer, no tracker and no detector, but a 'bert'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('kind', 'use'),
+    [('owlv2', 'detector.path = example/tiny'), ('sam2_video', '--tracker sam2:example/tiny')],
+)
+def test_trackers_and_detectors_are_fetched_too_and_it_is_said_where_they_belong(
+    cache: Path, calls: Calls, capsys: pytest.CaptureFixture[str], kind: str, use: str
+):
+    (cache / REPOSITORY / REVISION / 'config.json').write_text(json.dumps({'model_type': kind}))
+    assert main(['fetch', REPOSITORY]) == 0
+    assert use in capsys.readouterr().out
+    assert [name for name, _ in calls] == [REPOSITORY]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pixelrefer_core.masks import mask_box, mask_iou
 from pixelrefer_core.segmentation_metrics import score_sequence
 from pixelrefer_core.settings import TrackerSettings
 from pixelrefer_core.tracker.flow import FlowTracker
-from pixelrefer_core.tracker.search import PictureSearch
+from pixelrefer_core.tracker.views import Views
 from pixelrefer_core.types import NANOSECONDS, Frame, ObjectState, Prompt
 
 from .moving_cutouts import BLUE, GREEN, GREY, HEIGHT, RED, WIDTH, Cutout, bar, disk, render
@@ -294,11 +294,13 @@ def test_a_picture_is_found_where_it_is_and_only_where_that_is_allowed():
     scene = render([], 1).frames[0].image.astype(np.float32)
     cover = np.zeros(scene.shape[:2], np.float32)
     cover[40:60, 50:80] = 1
-    search = PictureSearch()
-    search.learn(scene, cover)
+    views = Views()
+    views.learn(scene, cover, 0)
     moved = np.roll(scene, (70, 110), (0, 1))
     everywhere = np.ones(cover.shape, bool)
-    found = search.find(moved, everywhere)
-    assert np.array_equal(found > 0.5, np.roll(cover, (70, 110), (0, 1)) > 0.5)
-    assert search.find(moved, np.roll(cover, -100, axis=1) > 0) is None
-    assert search.find(np.zeros_like(scene), everywhere) is None
+    found = views.anywhere(moved, everywhere)
+    assert np.array_equal(found.cover > 0.5, np.roll(cover, (70, 110), (0, 1)) > 0.5)
+    assert found.likeness == pytest.approx(1, abs=1e-3)
+    elsewhere = views.anywhere(moved, np.roll(cover, -100, axis=1) > 0)
+    assert elsewhere.likeness < 0.7
+    assert views.anywhere(np.zeros_like(scene), everywhere) is None

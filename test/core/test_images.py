@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pixelrefer_core.errors import InvalidImageError
+from pixelrefer_core.image_headers import compressed_size
 from pixelrefer_core.images import decode_compressed, encode_jpeg, to_rgb, view_pixels
 
 RGB = np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 20, 30]]], np.uint8)
@@ -87,3 +88,34 @@ def test_jpeg_and_png_bytes_are_decoded_to_rgb():
 def test_bytes_that_are_no_picture_are_refused(data):
     with pytest.raises(InvalidImageError, match=f'{len(data)} bytes'):
         decode_compressed(data)
+
+
+@pytest.mark.parametrize('extension', ['.jpg', '.png', '.webp'])
+def test_the_size_of_a_compressed_image_is_told_by_its_header(extension):
+    picture = np.random.default_rng(0).integers(0, 255, (37, 53, 3), np.uint8)
+    data = cv2.imencode(extension, picture)[1].tobytes()
+    assert compressed_size(data) == (37, 53)
+    # EXIF goes before the frame of a JPEG, and losslessness changes the chunks of a WebP.
+    lossless = cv2.imencode('.webp', picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    assert compressed_size(lossless) == (37, 53)
+    if extension == '.jpg':
+        exif = b'\xff\xe1' + (300).to_bytes(2, 'big') + bytes(298)
+        assert compressed_size(data[:2] + exif + data[2:]) == (37, 53)
+
+
+@pytest.mark.parametrize('cut', [0, 1, 2, 3, 7, 12, 20, 23, 29])
+def test_a_header_that_is_cut_off_has_no_size(cut):
+    for extension in ('.jpg', '.webp'):
+        data = cv2.imencode(extension, np.zeros((37, 53, 3), np.uint8))[1].tobytes()
+        assert compressed_size(data[:cut]) is None
+
+
+def test_a_small_message_that_would_become_a_huge_image_is_refused_before_it_is_decoded(monkeypatch):
+    black = np.zeros((3000, 3000), np.uint8)
+    bomb = cv2.imencode('.png', black, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    assert len(bomb) < 20_000
+    monkeypatch.setattr(cv2, 'imdecode', None)
+    with pytest.raises(InvalidImageError, match=r'3000 x 3000 pixels; limits\.image_pixels is 1000000'):
+        decode_compressed(bomb, max_pixels=1_000_000)
+    with pytest.raises(InvalidImageError, match='do not begin as JPEG'):
+        decode_compressed(cv2.imencode('.bmp', np.zeros((3, 3), np.uint8))[1].tobytes(), max_pixels=100)

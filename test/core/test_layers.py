@@ -14,13 +14,14 @@ CORE = 'pixelrefer_core'
 
 # Lowest first. A module imports from its own floor and from those below. A package counts as one room.
 FLOORS = (
-    {'types', 'errors', 'settings'},
+    {'types', 'errors', 'setting', 'settings'},
     # pure functions and values, files, pictures
     {
         'accounting',
         'association',
         'byte_text',
         'clip',
+        'clip_depth',
         'clip_objects',
         'clustering',
         'composed_clip',
@@ -30,6 +31,7 @@ FLOORS = (
         'drawing',
         'geometry',
         'hub',
+        'image_headers',
         'images',
         'lettering',
         'masks',
@@ -37,10 +39,14 @@ FLOORS = (
         'meters',
         'model_config',
         'occlusion_metrics',
+        'pinhole',
+        'positions',
         'preprocess',
+        'pretrained',
         'prompt',
         'prompting',
         'questions',
+        'rigid',
         'scene',
         'segmentation_metrics',
         'settings_text',
@@ -50,6 +56,8 @@ FLOORS = (
         'stop_strings',
         'synthetic_clip',
         'track_state',
+        'watch',
+        'watch_budget',
     },
     # the parts of the paper
     {
@@ -70,6 +78,7 @@ FLOORS = (
         'benchmark',
         'checkpoint',
         'detections',
+        'detector',
         'object_memory',
         'object_registry',
         'official_query',
@@ -77,11 +86,13 @@ FLOORS = (
         'pixelrefer',
         'recent_frames',
         'reference_pipeline',
+        'text_prompts',
         'tracker',
+        'watching',
         'weights',
     },
     {'engine'},
-    {'tickets', 'worker'},
+    {'detector_worker', 'tickets', 'worker'},
     {'cli'},
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -261,14 +262,20 @@ def test_gradients_reach_every_part_that_is_trained(lite: PixelRefer):
     assert silent == set()
 
 
-def test_out_of_memory_is_a_typed_error_and_the_next_call_works(
-    lite: PixelRefer, monkeypatch: pytest.MonkeyPatch
-):
-    def exhausted(*args: object) -> None:
-        raise torch.OutOfMemoryError('CUDA out of memory')
+def gpu_is_full(*args: object) -> None:
+    raise torch.OutOfMemoryError('CUDA out of memory')
 
+
+def ask_the_cpu_for_a_petabyte(*args: object) -> None:
+    torch.empty(1 << 50, dtype=torch.uint8, device='cpu')
+
+
+@pytest.mark.parametrize('fault', [gpu_is_full, ask_the_cpu_for_a_petabyte])
+def test_out_of_memory_is_a_typed_error_and_the_next_call_works(
+    lite: PixelRefer, monkeypatch: pytest.MonkeyPatch, fault: Callable[..., None]
+):
     with monkeypatch.context() as patch:
-        patch.setattr(lite.visual_model, 'embed_views', exhausted)
+        patch.setattr(lite.visual_model, 'embed_views', fault)
         with pytest.raises(DeviceOutOfMemoryError, match='shorten the window'):
             encode(lite, A)
     assert len(encode(lite, A)) == 1

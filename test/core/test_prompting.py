@@ -24,6 +24,8 @@ def points(*xy: tuple[float, float]) -> np.ndarray:
     ('prompt', 'error', 'message'),
     [
         (Prompt(), InvalidPromptError, 'points at nothing'),
+        (Prompt(label='x' * 129, box_xyxy=(5, 5, 9, 9)), InvalidPromptError, 'at most 128 characters'),
+        (Prompt(label='a\x1b[2Jcup', box_xyxy=(5, 5, 9, 9)), InvalidPromptError, 'printable'),
         (Prompt(box_xyxy=(5, 5, 5, 9)), EmptyPromptError, 'width 0, height 4'),
         (Prompt(box_xyxy=(64, 0, 70, 9)), PromptOutsideImageError, 'image of 64 x 48'),
         (Prompt(box_xyxy=(-9, 0, 0, 9)), PromptOutsideImageError, 'outside'),

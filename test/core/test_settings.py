@@ -9,11 +9,17 @@ import pytest
 import yaml
 
 from pixelrefer_core.errors import SettingError
-from pixelrefer_core.settings import CameraSettings, OverlaySettings, Settings, describe, to_flat, with_values
+from pixelrefer_core.setting import describe, to_flat, with_values
+from pixelrefer_core.settings import CameraSettings, OperatorSettings, OverlaySettings, Settings
 from pixelrefer_core.settings_text import add_options, from_options, tracker_values
 
 ROOT = Path(__file__).resolve().parents[2]
-NODES = {'pixelrefer_node': Settings, 'camera_node': CameraSettings, 'overlay_node': OverlaySettings}
+NODES = {
+    'pixelrefer_node': Settings,
+    'camera_node': CameraSettings,
+    'overlay_node': OverlaySettings,
+    'operator_node': OperatorSettings,
+}
 
 
 @pytest.mark.parametrize('node', NODES)

@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError, PixelReferError
+from ..setting import with_values
+from ..settings import Settings
+from ..settings_text import tracker_values
 from ..types import GenerationOptions
 from .eval_tables import print_scores
 from .progress import Progress
@@ -63,6 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='; '.join(f'{name}: {text}' for name, text in ABLATIONS.items()),
     )
     parser.add_argument(
+        '--tracker',
+        default='',
+        metavar='flow|sam2:PATH',
+        help='of videos in memory (sim): show the masks that this tracker finds, given the first true ones',
+    )
+    parser.add_argument(
         '--predictions', type=Path, metavar='FILE.jsonl', help='keep answers here, and go on from them'
     )
     parser.add_argument('--sentence-encoder', metavar='PATH', help='all-MiniLM-L6-v2, for SSim')
@@ -86,6 +95,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         print(f'{model.info.name}: random weights, the words have no meaning', file=sys.stderr)
     items = make(variant_of(model))
     total = len(items) if isinstance(items, Sized) and not options.ablate else 0
+    if options.tracker:
+        items = _tracked(items, options.tracker)
     asked = (item for item in items if is_ablated(item, options.ablate))
     answered = _ask(_answerer(model, suite, options), asked, total, options)
     if not answered:
@@ -120,6 +131,14 @@ def _generator(options: argparse.Namespace) -> Callable[[str], Iterable[Evaluati
         return found
 
     return read
+
+
+def _tracked(items: Iterable[EvaluationItem], name: str) -> Iterable[EvaluationItem]:
+    from pixelrefer_train.evaluation.tracked import track_masks
+
+    from ..tracker import create_tracker
+
+    return track_masks(items, create_tracker(with_values(Settings(), tracker_values(name)).tracker))
 
 
 def _tools(suite: Suite, options: argparse.Namespace) -> Tools:
@@ -187,7 +206,8 @@ def _prediction_file(answerer: Answerer, options: argparse.Namespace) -> Any:
 
     if options.predictions is None:
         return None
-    run = {key: getattr(options, key) for key in ('suite', 'split', 'seed', 'samples', 'decide', 'ablate')}
+    named = ('suite', 'split', 'seed', 'samples', 'decide', 'ablate', 'tracker')
+    run = {key: getattr(options, key) for key in named}
     run |= {'data': options.data and options.data.name, 'max_new_tokens': answerer.options.max_new_tokens}
     return PredictionFile(options.predictions, {**run, 'weights': fingerprint(answerer.model)})
 
@@ -206,6 +226,7 @@ def _result(
         'model': model.info.name,
         'model_trained': model.info.trained,
         'ablate': options.ablate or None,
+        'tracker': options.tracker or None,
         'decide': options.decide,
         'count': count,
         'failures': failures,

@@ -17,13 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Fetch a model and its vision tower's configuration. Returns where they are."""
+    """Fetch a model, with its vision tower's configuration, a tracker or a detector. Returns where they are."""
     from ..hub import MODEL_FILES, fetch_folder
 
     folder = fetch_folder(options.repository, MODEL_FILES, options.revision)
     print(f'{options.repository} is in {folder}')
-    tower = _fetch_tower(folder)
-    print(f'use it: pixelrefer ask CLIP "What is it?" --model.path {options.repository}')
+    config = _read_config(folder)
+    tower = _fetch_tower(folder, config)
+    print(f'use it: {_use_of(config, options.repository)}')
     return {
         'repository': options.repository,
         'revision': folder.name,
@@ -32,11 +33,11 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _fetch_tower(folder: Path) -> Path | None:
+def _fetch_tower(folder: Path, config: dict[str, Any]) -> Path | None:
     """Fetch the configuration of the vision tower that a model names, unless it holds it itself."""
     from ..hub import TOWER_FILES, fetch_folder
 
-    name = _tower(folder)
+    name = str(config.get('mm_vision_encoder', ''))
     if not name or (folder / name / 'config.json').is_file():
         return None
     try:
@@ -48,8 +49,25 @@ def _fetch_tower(folder: Path) -> Path | None:
     return tower
 
 
-def _tower(folder: Path) -> str:
+def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        return str(json.loads((folder / 'config.json').read_text(encoding='utf-8'))['mm_vision_encoder'])
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f'{folder} holds no PixelRefer: its config.json names no vision encoder') from error
+        config: dict[str, Any] = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise ModelError(f'the config.json of {folder} is missing or damaged ({error})') from error
+    return config
+
+
+def _use_of(config: dict[str, Any], repository: str) -> str:
+    """Say where the repository is named. Raises :class:`ModelError` for one that is of no use here."""
+    if 'mm_vision_encoder' in config:
+        return f'pixelrefer ask CLIP "What is it?" --model.path {repository}'
+    # Imported here: they bring torch and transformers.
+    from ..detector.loading import FITS
+    from ..tracker.sam2_loading import CLASSES
+
+    kind = config.get('model_type')
+    if kind in CLASSES:
+        return f'pixelrefer ask CLIP "What is it?" --tracker sam2:{repository}'
+    if kind in FITS:
+        return f'the parameter detector.path = {repository} of pixelrefer_node and detector_node'
+    raise ModelError(f'{repository} holds no PixelRefer, no tracker and no detector, but a {kind!r}')

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from ..errors import InvalidImageError
-from ..masks import clean_mask, resize_soft_mask
+from ..masks import clean_mask, mask_box, resize_soft_mask
 from ..settings import TrackerSettings
 from ..track_state import (
     NOTHING,
@@ -31,17 +31,19 @@ from .flow_view import FlowView, make_view
 from .motion_evidence import motion_evidence
 from .optical_flow import Flow, FlowEstimator
 from .prompt_mask import prompt_mask
-from .search import ColourSearch, PictureSearch
+from .refinement import logit, refine
+from .search import ColourSearch
+from .view_evidence import outlined
+from .views import Match, Views
 
-# Weights of the classifier and of motion that follows the surroundings, against the carried mask, in log odds; the sum
-# is bounded so that none is ever final.
-APPEARANCE_GAIN, APPEARANCE_BOUND = 1.5, 3.0
+# Weight of motion that follows the surroundings, against the carried mask, in log odds.
 GROUND_GAIN = 5.0
-LOGIT_BOUND = 4.0
+# How far from the carried mask the object's pictures are looked for, in object sizes, and least likeness anywhere.
+VIEW_REACH, SIMILAR = 1.0, 0.5
+# Below this likeness a part of the object may be all that shows.
+WHOLE_LIKENESS = 0.8
 # Share of the usual area from which on an object counts as whole, and its picture is kept.
 WHOLE_AREA = 0.9
-# The classifier looks this far beyond the carried mask, in object sizes.
-REACH = 0.3
 
 
 @dataclass(eq=False)
@@ -53,12 +55,25 @@ class _Track:
 
     appearance: Appearance
     colours: ColourSearch
-    picture: PictureSearch
+    views: Views
     probability: FloatMap | None
     margin: float
     standing: Standing
     score: float = 1.0
     mask: MaskArray = field(default_factory=lambda: np.zeros((0, 0), np.bool_))
+
+
+@dataclass(frozen=True, eq=False)
+class _Guess:
+    """A soft mask (h, w) that may be the object, the classifier's mean margin in it, and the picture found there.
+
+    ``is_search``: it was looked for, not followed from the frame before.
+    """
+
+    probability: FloatMap
+    margin: float
+    match: Match | None
+    is_search: bool
 
 
 class FlowTracker:
@@ -119,15 +134,15 @@ class FlowTracker:
         mask = prompt_mask(prompt, frame.image)
         cover = cv2.resize(mask.astype(np.float32), view.size, interpolation=cv2.INTER_AREA)
         probability = np.asarray(cover, np.float32)
-        appearance, colours, picture = Appearance(), ColourSearch(), PictureSearch()
+        appearance, colours, views = Appearance(), ColourSearch(), Views()
         place = Place(probability)
         appearance.learn(view.features, probability, place)
         colours.learn(view.colours, probability)
-        picture.learn(view.colour, probability)
+        views.learn(view.colour, probability, frame.stamp_ns)
         inside = np.flatnonzero(probability > 0.5)
         margin = float(appearance.score(view.features, inside, place).mean()) if len(inside) else 0.0
         standing = first_standing(_sighting(probability, 1.0), frame.stamp_ns)
-        return _Track(appearance, colours, picture, probability, margin, standing, mask=mask)
+        return _Track(appearance, colours, views, probability, margin, standing, mask=mask)
 
     def _follow(self, tracks: Mapping[str, _Track], before: FlowView, view: FlowView) -> None:
         visible = [track for track in tracks.values() if track.probability is not None]
@@ -147,41 +162,38 @@ class FlowTracker:
         assert track.probability is not None
         carried = flow.carry(track.probability)
         trust = 0.3 + 0.7 * flow.reliability
-        prior = trust * _logit(cv2.GaussianBlur(carried, (0, 0), 1.5))  # type: ignore[arg-type]
+        prior = trust * logit(cv2.GaussianBlur(carried, (0, 0), 1.5))  # type: ignore[arg-type]
         # Only against the object: flow smears over smooth surroundings, which then seem to move with it.
         prior += GROUND_GAIN * np.minimum(motion_evidence(flow, carried), 0)
-        probability, margin = _refine(track, view, carried, prior)
-        self._believe(track, view, probability, margin)
+        match = track.views.near(view.colour, _middle(carried), VIEW_REACH * track.standing.size)
+        self._believe(track, view, _guess(track, view, carried, prior, match, is_search=False))
 
     def _look_for(self, track: _Track, view: FlowView, free: MaskArray) -> None:
-        """Look for a hidden object where it may be by now; believe what its classifier confirms."""
+        """Look for a hidden object where it may be by now: by its pictures and by its colours."""
         rows, columns = np.ogrid[0 : free.shape[0], 0 : free.shape[1]]
         x, y = track.standing.centre
-        near = np.hypot(columns - x, rows - y) < track.standing.reach(view.frame.stamp_ns)
-        found = [
-            _refine(track, view, candidate, _logit(candidate))
-            for candidate in (
-                track.picture.find(view.colour, free & near),
-                track.colours.find(view.colours, track.standing.area, free & near),
-            )
-            if candidate is not None
-        ]
-        if found:
-            self._believe(track, view, *max(found, key=lambda item: item[1]))
+        allowed = free & (np.hypot(columns - x, rows - y) < track.standing.reach(view.frame.stamp_ns))
+        guesses = []
+        match = track.views.anywhere(view.colour, allowed)
+        if match is not None and match.likeness > SIMILAR:
+            guesses.append(_guess(track, view, match.cover, logit(match.cover), match, is_search=True))
+        # Of an object that is about to appear there is less than a picture.
+        place = track.colours.find(view.colours, track.standing.area, allowed)
+        if place is not None:
+            match = track.views.near(view.colour, _middle(place), VIEW_REACH * track.standing.size)
+            guesses.append(_guess(track, view, place, logit(place), match, is_search=True))
+        if guesses:
+            self._believe(track, view, max(guesses, key=lambda guess: (_score(track, guess), guess.margin)))
         else:
             self._judge(track, view, NOTHING)
 
-    def _believe(self, track: _Track, view: FlowView, probability: FloatMap, margin: float) -> None:
+    def _believe(self, track: _Track, view: FlowView, guess: _Guess) -> None:
         """Keep a soft mask that fits what is known of the object, and learn from it when it is sure."""
-        score = float(np.clip(margin / track.margin, 0, 1)) if track.margin > 0 else 0.0
-        sighting, standing = _sighting(probability, score), track.standing
+        sighting, standing = _sighting(guess.probability, _score(track, guess)), track.standing
         believed = is_believed(standing, sighting, view.frame.stamp_ns)
-        track.probability = probability if believed else None
+        track.probability = guess.probability if believed else None
         if believed and is_sure(standing, sighting):
-            track.margin = USUAL_DECAY * track.margin + (1 - USUAL_DECAY) * margin
-            track.appearance.learn(view.features, probability, Place(probability))
-            if sighting.area >= WHOLE_AREA * standing.area:
-                track.picture.learn(view.colour, probability)
+            _learn(track, view, guess, sighting)
         self._judge(track, view, sighting)
 
     def _judge(self, track: _Track, view: FlowView, sighting: Sighting) -> None:
@@ -197,33 +209,41 @@ class FlowTracker:
         track.mask = clean_mask(resize_soft_mask(track.probability, *size))
 
 
-def _refine(track: _Track, view: FlowView, carried: FloatMap, prior: FloatMap) -> tuple[FloatMap, float]:
-    """Return the soft mask (h, w) from a prior in log odds, and the classifier's mean margin inside it."""
-    place = Place(carried)
-    side = 2 * int(REACH * place.size) + 9
-    near = cv2.dilate((carried > 0.3).astype(np.uint8), np.ones((side, side), np.uint8)) > 0
-    indices = np.flatnonzero(near)
-    margins = np.full(carried.shape, -1.0, np.float32)
-    margins.flat[indices] = track.appearance.score(view.features, indices, place)
-    odds = prior + np.clip(APPEARANCE_GAIN * margins, -APPEARANCE_BOUND, APPEARANCE_BOUND)
-    odds = np.clip(np.where(near, odds, -LOGIT_BOUND), -LOGIT_BOUND, LOGIT_BOUND)
-    probability = np.clip(view.edges.smooth((1 / (1 + np.exp(-odds))).astype(np.float32)), 0, 1)
-    probability = _without_ghosts(probability, carried)
-    inside = probability > 0.5
-    return probability, float(margins[inside].mean()) if inside.any() else 0.0
+def _guess(
+    track: _Track, view: FlowView, carried: FloatMap, prior: FloatMap, match: Match | None, *, is_search: bool
+) -> _Guess:
+    """Refine a soft mask and correct it by the picture found there, as far as the pictures of the object tell."""
+    probability, margin = refine(track.appearance, view, carried, prior)
+    if track.views.are_telling:
+        if match is None or match.likeness < WHOLE_LIKENESS:
+            match = max(match, track.views.of_part(view.colour, probability), key=_likeness_of)
+        if match is not None:
+            probability = outlined(probability, match, view.colour)
+    return _Guess(probability, margin, match, is_search)
 
 
-def _without_ghosts(probability: FloatMap, carried: FloatMap) -> FloatMap:
-    """Weaken pieces that the carried mask hardly touches, and crumbs: they are what trails are made of."""
-    pieces = (probability > 0.5).astype(np.uint8)
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(pieces, connectivity=8)
-    if count <= 2:
-        return probability
-    areas = statistics[:, cv2.CC_STAT_AREA]
-    overlap = np.bincount(labels.ravel(), carried.ravel(), count)
-    keep = (overlap > 0.3 * areas) & (areas > 0.02 * areas[1:].max())
-    keep[0] = True
-    return np.where(keep[labels], probability, np.minimum(probability, np.float32(0.2)))
+def _score(track: _Track, guess: _Guess) -> float:
+    """Return in [0, 1] how surely a guess is the object: by its pictures, or by its colours where they do not decide.
+
+    The classifier cannot say that: it knows the object from its surroundings, which are others after a while.
+    """
+    if not track.views.are_telling:
+        return float(np.clip(guess.margin / track.margin, 0, 1)) if track.margin > 0 else 0.0
+    return track.views.presence(guess.match, is_search=guess.is_search) if guess.match is not None else 0.0
+
+
+def _likeness_of(match: Match | None) -> float:
+    return match.likeness if match is not None else -1.0
+
+
+def _learn(track: _Track, view: FlowView, guess: _Guess, sighting: Sighting) -> None:
+    """Learn from a sighting that is sure; take a picture of the object when it is whole."""
+    track.margin = USUAL_DECAY * track.margin + (1 - USUAL_DECAY) * guess.margin
+    track.appearance.learn(view.features, guess.probability, Place(guess.probability))
+    if guess.match is not None and not guess.match.is_part:
+        track.views.confirm(guess.match)
+    if sighting.area >= WHOLE_AREA * track.standing.area:
+        track.views.learn(view.colour, guess.probability, view.frame.stamp_ns)
 
 
 def _free(tracks: Iterable[_Track], view: FlowView) -> MaskArray:
@@ -235,6 +255,12 @@ def _free(tracks: Iterable[_Track], view: FlowView) -> MaskArray:
     return free
 
 
+def _middle(probability: FloatMap) -> tuple[float, float]:
+    """Return x and y of the middle of the box around a soft mask (h, w)."""
+    box = mask_box(probability > 0.5) or (0, 0, probability.shape[1], probability.shape[0])
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
 def _sighting(probability: FloatMap, score: float) -> Sighting:
     """Return what a soft mask (h, w) says of size and place. Its tail, faint but wide, says nothing."""
     sure = np.where(probability > 0.5, probability, 0)
@@ -242,11 +268,6 @@ def _sighting(probability: FloatMap, score: float) -> Sighting:
         return NOTHING
     place = Place(sure)
     return Sighting(score, float(sure.sum()), (place.x, place.y))
-
-
-def _logit(probability: FloatMap) -> FloatMap:
-    clipped = np.clip(probability, 0.01, 0.99)
-    return np.log(clipped / (1 - clipped))
 
 
 def _estimate(track: _Track) -> MaskEstimate:

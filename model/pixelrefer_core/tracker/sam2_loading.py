@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, Sam2VideoModel
+from transformers import PreTrainedModel, Sam2VideoModel
 
 from ..device import choose_device, choose_dtype
 from ..errors import ModelError
 from ..hub import MODEL_FILES, cached_folder
+from ..pretrained import load_network, read_config
 from ..settings import TrackerSettings
 from ..shipped import NANO, shipped_folder
 from .sam2_config import nano_config, with_image_size
@@ -67,32 +65,7 @@ def _random_nano(image_size: int) -> Sam2VideoModel:
 
 
 def _load(folder: Path, image_size: int) -> PreTrainedModel:
-    config = _read_config(folder)
+    config = read_config(folder, CLASSES, 'tracker')
     if image_size and image_size != config.image_size:
         config = with_image_size(config, image_size)
-    try:
-        kind = getattr(transformers, CLASSES[config.model_type])
-        model, report = kind.from_pretrained(
-            folder, config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, RuntimeError, ValueError, ImportError, SafetensorError) as error:
-        raise ModelError(f'{folder} cannot be loaded ({error})') from error
-    missing = sorted(report['missing_keys'])
-    if missing:
-        raise ModelError(f'{folder} lacks {len(missing)} tensors, such as {missing[0]}: fetch it again')
-    return model
-
-
-def _read_config(folder: Path) -> PreTrainedConfig:
-    file = folder / 'config.json'
-    try:
-        raw: dict[str, Any] = json.loads(file.read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
-        raise ModelError(f'{file} is missing or damaged ({error})') from error
-    kind = raw.get('model_type')
-    if kind not in CLASSES:
-        raise ModelError(f'{folder} holds a {kind!r}, not a tracker; supported are {", ".join(CLASSES)}')
-    try:
-        return AutoConfig.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelError(f'{file} cannot be used ({error})') from error
+    return load_network(getattr(transformers, CLASSES[config.model_type]), folder, config)

@@ -1,4 +1,4 @@
-"""Looks for a hidden object: by its picture, and by its colours when it has turned or changed."""
+"""Looks for a hidden object by its colours, when it has turned or changed since its picture was taken."""
 
 from __future__ import annotations
 
@@ -11,9 +11,6 @@ from .appearance import FloatMap
 BINS = 16
 # Share of a window that must look like the object before it is worth a closer look.
 CONFIDENT = 0.5
-# Correlation with the object's picture from which on a place is worth it.
-SIMILAR = 0.5
-_ROUNDING = 1e-3
 
 
 def colour_bins(lab: npt.NDArray[np.uint8]) -> npt.NDArray[np.int32]:
@@ -53,45 +50,6 @@ class ColourSearch:
         rows, columns = np.ogrid[0 : colours.shape[0], 0 : colours.shape[1]]
         near = np.maximum(abs(rows - y), abs(columns - x)) <= side
         return np.where(near, likeness, 0).astype(np.float32)
-
-
-class PictureSearch:
-    """Pictures of one object, cut out along its mask: as it was prompted, and as it was last seen whole."""
-
-    def __init__(self) -> None:
-        self._pictures: list[tuple[FloatMap, FloatMap]] = []
-
-    def learn(self, colour: FloatMap, probability: FloatMap) -> None:
-        """Take a picture of the object on an image (h, w, 3); the first stays, the newest replaces the one before."""
-        rows, columns = (np.flatnonzero((probability > 0.5).any(axis=axis)) for axis in (1, 0))
-        if len(rows) < 2 or len(columns) < 2:
-            return
-        box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-        self._pictures = [*self._pictures[:1], (colour[box].copy(), probability[box].copy())]
-
-    def find(self, colour: FloatMap, allowed: npt.NDArray[np.bool_]) -> FloatMap | None:
-        """Return a soft mask (h, w) where the image (h, w, 3) is most like a picture, or None.
-
-        Only places whose middle is ``allowed`` (h, w) count.
-        """
-        best, place = SIMILAR, None
-        for picture, cover in self._pictures:
-            rows, columns = cover.shape
-            mask = np.dstack([(cover > 0.5).astype(np.float32)] * 3)
-            likeness = cv2.matchTemplate(colour, picture, cv2.TM_CCOEFF_NORMED, mask=mask)
-            middles = allowed[rows // 2 :, columns // 2 :][: likeness.shape[0], : likeness.shape[1]]
-            # A place without any contrast has no correlation: NaN, infinite or huge. Rounding may exceed 1 a little.
-            sound = middles & (np.abs(likeness) <= 1 + _ROUNDING)
-            likeness = np.where(sound, likeness, -1.0).astype(np.float32)
-            _, top, _, (column, row) = cv2.minMaxLoc(likeness)
-            if top > best:
-                best, place = top, (row, column, cover)
-        if place is None:
-            return None
-        row, column, cover = place
-        found = np.zeros(colour.shape[:2], np.float32)
-        found[row : row + cover.shape[0], column : column + cover.shape[1]] = cover
-        return found
 
 
 def _histogram(colours: npt.NDArray[np.int32], weight: FloatMap) -> FloatMap:
