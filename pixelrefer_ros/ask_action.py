@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Any
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
 from pixelrefer_core.errors import InvalidRequestError, PixelReferError
@@ -24,12 +19,8 @@ from pixelrefer_ros import conversions
 from pixelrefer_ros.action import Ask
 from pixelrefer_ros.asking import Asker
 from pixelrefer_ros.faults import reported_in
-from pixelrefer_ros.msg import ResultCode
-
-# A result is kept so long for a client that is late to fetch it, and so many of them at most: each change of a goal's
-# status is published with the status of all that are kept.
-RESULT_TIMEOUT_S = 60
-KEPT_GOALS = 300
+from pixelrefer_ros.goals import GoalServer, end_goal, steady_timer
+from pixelrefer_ros.stamps import to_duration, to_seconds
 
 
 class AskAction:
@@ -39,28 +30,8 @@ class AskAction:
         self._node = node
         self._asker = asker
         self._goals: list[_Goal] = []
-        self._accepted_s: deque[float] = deque()
-        # One callback at a time: rclpy's server keeps no order among goals, cancels and expiries of its own.
-        group = MutuallyExclusiveCallbackGroup()
-        self._server = _Server(
-            node,
-            Ask,
-            'ask',
-            self._execute,
-            callback_group=group,
-            goal_callback=self._on_goal,
-            cancel_callback=lambda handle: CancelResponse.ACCEPT,
-            result_timeout=RESULT_TIMEOUT_S,
-            on_canceling=self._on_canceling,
-        )
-        # Of a steady clock: feedback flows also while the time of a simulation or a bag stands still. It always runs:
-        # rclpy loses a timer for good that is cancelled while one of its threads is about to call it.
-        self._timer = node.create_timer(
-            self._period_s,
-            self._tell_all,
-            MutuallyExclusiveCallbackGroup(),
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        self._server = GoalServer(node, Ask, 'ask', self._execute, on_canceling=self._on_canceling)
+        self._timer = steady_timer(node, self._period_s, self._tell_all)
 
     @property
     def _period_s(self) -> float:
@@ -69,19 +40,6 @@ class AskAction:
     def close(self) -> None:
         """Take the action away; to be called once nothing spins it any more."""
         self._server.destroy()
-
-    def _on_goal(self, request: Ask.Goal) -> GoalResponse:
-        now_s = time.monotonic()
-        while self._accepted_s and now_s - self._accepted_s[0] > RESULT_TIMEOUT_S:
-            self._accepted_s.popleft()
-        if len(self._accepted_s) >= KEPT_GOALS:
-            self._node.get_logger().warning(
-                f'ask: a goal is rejected, {KEPT_GOALS} came within {RESULT_TIMEOUT_S} s',
-                throttle_duration_sec=5.0,
-            )
-            return GoalResponse.REJECT
-        self._accepted_s.append(now_s)
-        return GoalResponse.ACCEPT
 
     def _on_canceling(self) -> None:
         for goal in tuple(self._goals):
@@ -94,7 +52,7 @@ class AskAction:
             await self._answer_all(goal, result)
         goal.end()
         self._goals.remove(goal)
-        _end(handle, result.error_code)
+        end_goal(handle, result.error_code)
         return result
 
     async def _answer_all(self, goal: _Goal, result: Ask.Result) -> None:
@@ -193,24 +151,10 @@ class _Goal:
                 question_index=self._index,
                 text_delta=text[self._told_chars :],
                 text_so_far=text,
-                elapsed=conversions.to_duration(time.monotonic() - self._accepted_s),
+                elapsed=to_duration(time.monotonic() - self._accepted_s),
             )
             self._told_chars = len(text)
             self.handle.publish_feedback(feedback)
-
-
-class _Server(ActionServer):
-    """Says when goals have become canceling; a cancel callback runs before that, when they may not end as canceled."""
-
-    def __init__(self, *args: Any, on_canceling: Callable[[], None], **kwargs: Any) -> None:
-        self._on_canceling = on_canceling
-        super().__init__(*args, **kwargs)
-
-    async def execute(self, taken_data: Any) -> None:
-        """Serve what has come in."""
-        await super().execute(taken_data)
-        if 'cancel' in taken_data:
-            self._on_canceling()
 
 
 def _state(ticket: Ticket, position: int, text: str) -> int:
@@ -227,16 +171,6 @@ def _query(request: Ask.Goal, question: str, request_id: str) -> Query:
         kind=QueryKind(request.kind),
         object_ids=tuple(request.object_ids),
         question=question,
-        horizon_s=conversions.to_seconds(request.horizon),
+        horizon_s=to_seconds(request.horizon),
         request_id=request_id,
     )
-
-
-def _end(handle: ServerGoalHandle, code: int) -> None:
-    """Bring a goal to the end that its result tells of; see Ask.action."""
-    if code == ResultCode.NONE:
-        handle.succeed()
-    elif code == ResultCode.CANCELED and handle.is_cancel_requested:
-        handle.canceled()
-    else:
-        handle.abort()

@@ -25,6 +25,9 @@ from pixelrefer_ros.msg import ObjectAnswer
 
 Result = TypeVar('Result')
 
+# Twelve days. A prediction expires at the stamp of its newest frame and the horizon, which must fit into a stamp.
+LONGEST_HORIZON_S = 1e6
+
 
 class Asker:
     """Puts questions to the worker and publishes every answer.
@@ -63,6 +66,10 @@ class Asker:
         settings = self.settings()
         if query.timeout_s < 0 or query.horizon_s < 0:
             raise InvalidRequestError('timeout and horizon cannot be negative')
+        if query.horizon_s > LONGEST_HORIZON_S:
+            raise InvalidRequestError(
+                f'the horizon must lie in [0, {LONGEST_HORIZON_S:g}] s, got {query.horizon_s:g}'
+            )
         return self.worker().submit(
             query,
             limit=None if has_place else settings.limits.queued_queries,

@@ -1,4 +1,7 @@
-"""Plays a clip as if it were a camera: a folder of images, a video file or a rosbag2, with true stamps."""
+"""Plays a clip as if it were a camera: a folder of images, a video file or a rosbag2, with true stamps.
+
+A folder that has depth (:mod:`pixelrefer_core.clip_depth`) becomes a camera with depth.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from typing import Any
 
 import cv2
 from rclpy.node import Node
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from pixelrefer_core.clip import open_clip
@@ -21,10 +24,11 @@ from pixelrefer_core.images import encode_jpeg
 from pixelrefer_core.settings import CameraSettings
 from pixelrefer_core.types import NANOSECONDS, Frame
 from pixelrefer_ros import qos
-from pixelrefer_ros.conversions import to_image, to_ns, to_time
+from pixelrefer_ros.image_messages import to_camera_info, to_image
 from pixelrefer_ros.log_bridge import bridge_logging
 from pixelrefer_ros.parameters import NodeParameters
 from pixelrefer_ros.spin import run
+from pixelrefer_ros.stamps import to_ns, to_time
 
 log = logging.getLogger(__name__)
 # In lockstep, nobody has said for so long that an image is done: the next one comes all the same.
@@ -33,14 +37,20 @@ _FROM_RGB = {'bgr8': cv2.COLOR_RGB2BGR, 'mono8': cv2.COLOR_RGB2GRAY}
 
 
 class CameraNode(Node):
-    """Publishes ``image`` and, if asked, ``image/compressed`` at the pace of a clip or at a rate of its own."""
+    """Publishes ``image`` and, if asked, ``image/compressed`` at the pace of a clip or at a rate of its own.
+
+    ``depth/image`` and ``camera_info`` of the same stamp go before each image of a clip that has depth.
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__('camera_node', **kwargs)
         bridge_logging(self.get_logger())
         self.settings = NodeParameters(self, CameraSettings()).current
         self._clip = open_clip(
-            self.settings.source, folder_rate_hz=self.settings.folder_rate_hz, topic=self.settings.topic
+            self.settings.source,
+            folder_rate_hz=self.settings.folder_rate_hz,
+            topic=self.settings.topic,
+            with_depth=self.settings.depth,
         )
         # A folder or a video counts from zero, but zero is no stamp in ROS.
         first = next(iter(self._clip))
@@ -50,6 +60,10 @@ class CameraNode(Node):
         self._jpeg = None
         if self.settings.compressed:
             self._jpeg = self.create_publisher(CompressedImage, 'image/compressed', profile)
+        self._depth = self._camera_info = None
+        if first.depth is not None:
+            self._depth = self.create_publisher(Image, 'depth/image', profile)
+            self._camera_info = self.create_publisher(CameraInfo, 'camera_info', profile)
         self._stop = threading.Event()
         self._done = threading.Condition()
         self._done_ns = 0
@@ -130,6 +144,9 @@ class CameraNode(Node):
         if self.settings.stamps == 'now':
             stamp = self.get_clock().now().to_msg()
         header = Header(stamp=stamp, frame_id=frame.frame_id or self.settings.frame_id)
+        if self._depth is not None and self._camera_info is not None and frame.depth is not None:
+            self._camera_info.publish(to_camera_info(frame.depth.intrinsics, header))
+            self._depth.publish(to_image(frame.depth.pixels, header, frame.depth.encoding))
         encoding = self.settings.encoding
         pixels = frame.image if encoding == 'rgb8' else cv2.cvtColor(frame.image, _FROM_RGB[encoding])
         self._raw.publish(to_image(pixels, header, encoding))

@@ -11,7 +11,7 @@ from pixelrefer_core.errors import CanceledError, PixelReferError
 
 if TYPE_CHECKING:
     from pixelrefer_ros.client import PixelReferClient
-    from pixelrefer_ros.msg import ObjectAnswer
+    from pixelrefer_ros.msg import ObjectAnswer, WatchEvent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,21 +23,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with PixelReferClient(namespace=options.namespace) as robot:
             robot.wait_until_ready(options.timeout)
-            ids = list(options.object)
-            for box in options.box:
-                ids.append(robot.add_object(box=box))
-            if not ids:
-                ids = [item.object_id for item in robot.get_objects()]
+            ids = chosen_objects(robot, options)
             answer = (_streamed if options.stream else _whole)(robot, ids, options)
     except PixelReferError as error:
         print(f'{error.code.name}: {error}', file=sys.stderr)
         return 2
-    if not answer.model_trained:
-        print(f'({answer.model} has random weights: the words have no meaning)', file=sys.stderr)
+    say_untrained(answer)
     print(f'{", ".join(answer.object_ids)}: {answer.question}')
     if not options.stream:
         print(answer.text)
     return 0
+
+
+def chosen_objects(robot: PixelReferClient, options: argparse.Namespace) -> list[str]:
+    """The objects that are named, and those that begin to be tracked now; all where there are none of these."""
+    ids = list(options.object) + [robot.add_object(box=box) for box in options.box]
+    ids += [robot.add_object(text=words) for words in options.text]
+    return ids or [item.object_id for item in robot.get_objects()]
+
+
+def say_untrained(message: ObjectAnswer | WatchEvent) -> None:
+    """Warn that what a model without training says means nothing."""
+    if not message.model_trained:
+        print(f'({message.model} has random weights: what it says has no meaning)', file=sys.stderr)
 
 
 def _whole(robot: PixelReferClient, ids: list[str], options: argparse.Namespace) -> ObjectAnswer:
@@ -77,6 +85,17 @@ def _parser() -> argparse.ArgumentParser:
         prog='ask', description='Ask a running pixelrefer_node about its objects.'
     )
     parser.add_argument('question', nargs='?', default='', help='empty = describe the first object')
+    add_common_options(parser)
+    parser.add_argument('--predict', action='store_true', help='ask what will happen next')
+    parser.add_argument(
+        '--stream', action='store_true', help='print the text as it is written; Ctrl-C stops it'
+    )
+    parser.add_argument('--timeout', type=float, default=30.0, metavar='SECONDS')
+    return parser
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that say which node and which objects are meant."""
     parser.add_argument(
         '--object', action='append', default=[], metavar='ID', help='tracked object; repeatable'
     )
@@ -88,13 +107,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar='X,Y,W,H',
         help='start tracking this; repeatable',
     )
-    parser.add_argument('--predict', action='store_true', help='ask what will happen next')
     parser.add_argument(
-        '--stream', action='store_true', help='print the text as it is written; Ctrl-C stops it'
+        '--text', action='append', default=[], metavar='WORDS', help='look for this and track it; repeatable'
     )
     parser.add_argument('--namespace', default='', help='of the node')
-    parser.add_argument('--timeout', type=float, default=30.0, metavar='SECONDS')
-    return parser
 
 
 def _box(text: str) -> list[int]:

@@ -9,13 +9,15 @@
         print(robot.ask(['cup'], 'Is <object1> empty?').text)
         for piece in robot.stream(['cup'], ['What is <object1>?', 'Where is it?']):
             print(piece, end='', flush=True)
+        robot.watch(['cup'], 'Is <object1> moving?').wait()
 
 The blocking calls belong into a thread of your own, never into an executor's callback; there, await the futures of
-:meth:`PixelReferClient.call_async` on your own node's executor, or take the text with ``async for``.
+:meth:`PixelReferClient.call_async` on your own node's executor, or take text and events with ``async for``.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -34,10 +36,10 @@ from std_srvs.srv import Trigger
 
 from pixelrefer_core.errors import NotReadyError, RequestTimeoutError
 from pixelrefer_ros import qos
-from pixelrefer_ros.action import Ask
+from pixelrefer_ros.action import Ask, Watch
 from pixelrefer_ros.answer_stream import AnswerStream
-from pixelrefer_ros.conversions import to_duration, to_image
 from pixelrefer_ros.faults import error_of
+from pixelrefer_ros.image_messages import to_image
 from pixelrefer_ros.msg import (
     GenerationOptions,
     NodeStatus,
@@ -56,6 +58,8 @@ from pixelrefer_ros.srv import (
     PredictEvent,
     RemoveObjects,
 )
+from pixelrefer_ros.stamps import to_duration
+from pixelrefer_ros.watch_stream import OnCheck, WatchStream
 
 _SERVICES = {
     'add_objects': AddObjects,
@@ -78,13 +82,17 @@ def make_prompt(
     points: Sequence[Sequence[float]] = (),
     point_labels: Sequence[bool] = (),
     mask: np.ndarray | None = None,
+    text: str = '',
     score: float = 0.0,
 ) -> ObjectPrompt:
     """Make a prompt. ``box``: x, y, width, height, pixels; ``points``: x, y; ``mask``: (H, W), non-zero = object.
 
-    ``score``: of a detector, 0 = not said.
+    ``text``: what to look for, instead of these; needs a detector. ``score``: of a detector, 0 = not said.
     """
     prompt = ObjectPrompt(object_id=object_id, label=label, point_labels=list(point_labels), score=score)
+    if text:
+        prompt.kind |= ObjectPrompt.KIND_TEXT
+        prompt.text = text
     if box is not None:
         prompt.kind |= ObjectPrompt.KIND_BOX
         x, y, width, height = (int(value) for value in box)
@@ -110,9 +118,11 @@ class PixelReferClient:
         self.node = node or self._spin_own_node()
         prefix = f'{namespace.rstrip("/")}/' if namespace else ''
         self._clients = {
-            name: self.node.create_client(kind, prefix + name) for name, kind in _SERVICES.items()
+            name: self.node.create_client(kind, prefix + name, qos_profile=qos.services())
+            for name, kind in _SERVICES.items()
         }
-        self._ask = ActionClient(self.node, Ask, prefix + 'ask')
+        self._ask = self._action_client(Ask, prefix + 'ask')
+        self._watch = self._action_client(Watch, prefix + 'watch')
         self._status = NodeStatus(reason='no status has arrived: is the node running?')
         self._status_changed = threading.Condition()
         self.node.create_subscription(NodeStatus, prefix + 'status', self._on_status, qos.latched())
@@ -163,9 +173,7 @@ class PixelReferClient:
 
     def reset(self) -> None:
         """Forget all objects and images. Raises :class:`NotReadyError` when the node is not active."""
-        response = self.call('pixelrefer_node/reset', Trigger.Request())
-        if not response.success:
-            raise NotReadyError(response.message)
+        self.call('pixelrefer_node/reset', Trigger.Request())
 
     def get_objects(self, object_ids: Sequence[str] = ()) -> list[TrackedObject]:
         """The objects as they stand."""
@@ -240,6 +248,46 @@ class PixelReferClient:
         whole_s = timeout_s * max(1, len(goal.questions)) + GRACE_S
         return AnswerStream(self.node, self._ask, goal, timeout_s=whole_s)
 
+    def watch(
+        self,
+        object_ids: Sequence[str],
+        condition: str,
+        *,
+        window_s: float = 0.0,
+        max_frames: int = 0,
+        on_threshold: float = 0.0,
+        off_threshold: float = 0.0,
+        hits: int = 1,
+        of: int = 0,
+        cooldown_s: float = 0.0,
+        repeat: bool = False,
+        timeout_s: float = 0.0,
+        on_check: OnCheck = lambda feedback: None,
+    ) -> WatchStream:
+        """Be told when a condition in words begins to hold: a question of yes or no, or a statement.
+
+        The fields are those of ``Watch.action``; zero = as the node is configured. ``repeat``: every time, not only the
+        first. ``timeout_s`` 0: until cancelled. ``on_check`` gets every feedback. Raises :class:`NotReadyError` when
+        there is no node; it does not wait for one that has been seen, so that callbacks may call it too.
+        """
+        if not self._watch.wait_for_server(self.timeout_s):
+            raise NotReadyError('no action watch: is the node running?')
+        goal = Watch.Goal(
+            condition=condition,
+            object_ids=list(object_ids),
+            window=to_duration(window_s),
+            max_frames=max_frames,
+            on_threshold=on_threshold,
+            off_threshold=off_threshold,
+            hits=hits,
+            of=of,
+            cooldown=to_duration(cooldown_s),
+            repeat=repeat,
+            timeout=to_duration(timeout_s),
+        )
+        whole_s = timeout_s + GRACE_S if timeout_s else math.inf
+        return WatchStream(self.node, self._watch, goal, timeout_s=whole_s, on_check=on_check)
+
     def call(self, service: str, request: Any, *, timeout_s: float | None = None) -> Any:
         """Call a service and block for its response. Raises the :class:`PixelReferError` of its error_code."""
         limit_s = self.timeout_s if timeout_s is None else timeout_s
@@ -268,6 +316,17 @@ class PixelReferClient:
         with self._status_changed:
             self._status = message
             self._status_changed.notify_all()
+
+    def _action_client(self, kind: type, name: str) -> ActionClient:
+        return ActionClient(
+            self.node,
+            kind,
+            name,
+            goal_service_qos_profile=qos.services(),
+            result_service_qos_profile=qos.services(),
+            cancel_service_qos_profile=qos.services(),
+            feedback_sub_qos_profile=qos.feedback(),
+        )
 
     def _spin_own_node(self) -> Node:
         context = rclpy.Context()

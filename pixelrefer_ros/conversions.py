@@ -1,4 +1,4 @@
-"""Messages to core types and back. Pure: no node, no logger, no state."""
+"""Messages about objects, questions and answers to core types and back. Pure: no node, no logger, no state."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from builtin_interfaces.msg import Duration, Time
-from geometry_msgs.msg import Point
+import numpy.typing as npt
+from geometry_msgs.msg import Point, Point32, Vector3
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header
 
-from pixelrefer_core.errors import InvalidPromptError, PixelReferError, UnsupportedError
-from pixelrefer_core.images import decode_compressed, to_rgb, view_pixels
+from pixelrefer_core.errors import EmptyPromptError, InvalidPromptError, PixelReferError
 from pixelrefer_core.types import (
     NANOSECONDS,
     Answer,
@@ -23,91 +22,44 @@ from pixelrefer_core.types import (
     Detection,
     Frame,
     GenerationOptions,
-    MaskArray,
     ModelInfo,
     ObjectState,
+    Position,
+    Positions,
     Prompt,
     Query,
     TimeWindow,
     TrackedObject,
 )
+from pixelrefer_ros.image_messages import to_image, to_mask
 from pixelrefer_ros.msg import (
     AnswerTiming,
     ObjectAnswer,
     ObjectPrompt,
+    ObjectPromptArray,
     RegionMask,
     TrackedObjectArray,
 )
 from pixelrefer_ros.msg import GenerationOptions as GenerationOptionsMsg
 from pixelrefer_ros.msg import TimeWindow as TimeWindowMsg
 from pixelrefer_ros.msg import TrackedObject as TrackedObjectMsg
+from pixelrefer_ros.stamps import to_duration, to_header, to_ns, to_seconds, to_time
 
-
-def to_ns(time: Time | Duration) -> int:
-    """Nanoseconds of a stamp or a duration."""
-    return time.sec * NANOSECONDS + time.nanosec
-
-
-def to_time(stamp_ns: int) -> Time:
-    """A stamp from nanoseconds."""
-    return Time(sec=stamp_ns // NANOSECONDS, nanosec=stamp_ns % NANOSECONDS)
-
-
-def to_seconds(duration: Duration) -> float:
-    """Seconds of a duration."""
-    return to_ns(duration) / NANOSECONDS
-
-
-def to_duration(seconds: float) -> Duration:
-    """A duration from seconds, rounded to nanoseconds."""
-    whole = round(seconds * NANOSECONDS)
-    return Duration(sec=whole // NANOSECONDS, nanosec=whole % NANOSECONDS)
-
-
-def to_header(frame: Frame) -> Header:
-    """The header of messages about a frame: its own stamp, never the time of publication."""
-    return Header(stamp=to_time(frame.stamp_ns), frame_id=frame.frame_id)
-
-
-def to_frame(message: Image | CompressedImage) -> Frame:
-    """Decode an image message. rgb8 without padding is viewed, not copied; the message must stay unchanged.
-
-    Raises :class:`InvalidImageError`.
-    """
-    if isinstance(message, CompressedImage):
-        image = decode_compressed(message.data)
-    else:
-        image = np.ascontiguousarray(to_rgb(_pixels(message), message.encoding))
-    return Frame(image, to_ns(message.header.stamp), message.header.frame_id)
-
-
-def to_image(image: np.ndarray, header: Header, encoding: str) -> Image:
-    """Wrap pixels (H, W) or (H, W, C), already in ``encoding``, into a message."""
-    pixels = np.ascontiguousarray(image)
-    # array.array is what rclpy stores: anything else is copied element by element (100 times slower).
-    data = array.array('B')
-    data.frombytes(pixels.data.cast('B'))
-    return Image(
-        header=header,
-        height=pixels.shape[0],
-        width=pixels.shape[1],
-        encoding=encoding,
-        is_bigendian=0,
-        step=pixels.strides[0],
-        data=data,
-    )
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+NO_POSITIONS = Positions()
+_NOWHERE = Position(problem='no position was computed')
 
 
 def to_prompt(message: ObjectPrompt) -> Prompt:
     """Read a prompt; whether it fits the image is checked later.
 
-    Raises :class:`InvalidPromptError`, :class:`UnsupportedError` or :class:`InvalidImageError` (its mask).
+    Raises :class:`InvalidPromptError`, :class:`EmptyPromptError` or :class:`InvalidImageError` (its mask).
     """
     kind = message.kind
     if kind == ObjectPrompt.KIND_TEXT:
-        raise UnsupportedError(
-            'a text prompt needs a detector, and none is configured: use a box, points or a mask'
-        )
+        if not message.text.strip():
+            raise EmptyPromptError('the text is empty: say in words what to look for')
+        return Prompt(object_id=message.object_id, label=message.label, text=message.text)
     drawn = ObjectPrompt.KIND_BOX | ObjectPrompt.KIND_POINTS
     if kind != ObjectPrompt.KIND_MASK and (kind == 0 or kind & ~drawn):
         raise InvalidPromptError(
@@ -119,9 +71,7 @@ def to_prompt(message: ObjectPrompt) -> Prompt:
         object_id=message.object_id,
         label=message.label,
         box_xyxy=_box_xyxy(message.box) if kind & ObjectPrompt.KIND_BOX else None,
-        points=np.array([(p.x, p.y) for p in message.points], np.float32).reshape(-1, 2)
-        if has_points
-        else None,
+        points=_points(message.points) if has_points else None,
         point_labels=labels if has_points else None,
         mask=to_mask(message.mask) if kind == ObjectPrompt.KIND_MASK else None,
     )
@@ -137,11 +87,19 @@ def to_detection(message: ObjectPrompt) -> Detection:
     return Detection(to_prompt(message), message.score or 1.0)
 
 
-def to_mask(message: Image) -> MaskArray:
-    """Read a mono8 mask, non-zero = object. Raises :class:`InvalidPromptError` or :class:`InvalidImageError`."""
-    if message.encoding not in ('mono8', '8UC1'):
-        raise InvalidPromptError(f'the mask must be mono8 or 8UC1, not {message.encoding!r}')
-    return _pixels(message) != 0
+def to_prompt_array(frame: Frame, detections: Sequence[Detection]) -> ObjectPromptArray:
+    """The boxes that a detector saw on a frame, in whole pixels that hold all of each."""
+    prompts = [
+        ObjectPrompt(
+            kind=ObjectPrompt.KIND_BOX,
+            label=item.prompt.label,
+            box=to_roi(_whole_pixels(item.prompt.box_xyxy)),
+            score=item.score,
+        )
+        for item in detections
+        if item.prompt.box_xyxy is not None
+    ]
+    return ObjectPromptArray(header=to_header(frame), prompts=prompts)
 
 
 def to_window(message: TimeWindowMsg) -> TimeWindow:
@@ -170,13 +128,19 @@ def to_query(request: Any, **fields: Any) -> Query:
     )
 
 
-def to_tracked_objects(frame: Frame, objects: Sequence[TrackedObject]) -> TrackedObjectArray:
+def to_tracked_objects(
+    frame: Frame, objects: Sequence[TrackedObject], positions: Positions = NO_POSITIONS
+) -> TrackedObjectArray:
     """All objects on a frame. ``label_value`` numbers them from 1, as :func:`to_label_image` does."""
     return TrackedObjectArray(
         header=to_header(frame),
         image_height=frame.height,
         image_width=frame.width,
-        objects=[_tracked_object(item, value) for value, item in enumerate(objects, 1)],
+        position_frame=positions.frame_id,
+        objects=[
+            _tracked_object(item, value, positions.by_object.get(item.object_id, _NOWHERE))
+            for value, item in enumerate(objects, 1)
+        ],
     )
 
 
@@ -206,11 +170,6 @@ def to_label_image(frame: Frame, objects: Sequence[TrackedObject]) -> Image:
     for value, item in enumerate(objects, 1):
         labels[item.mask] = value
     return to_image(labels, to_header(frame), 'mono8')
-
-
-def from_label_image(message: Image) -> np.ndarray:
-    """The values of a label image, (H, W)."""
-    return _pixels(message)
 
 
 def to_region_mask(frame: Frame, item: TrackedObject) -> RegionMask:
@@ -271,18 +230,19 @@ def fail(response: Any, error: PixelReferError) -> None:
     response.error_msg = str(error)
 
 
-def _pixels(message: Image) -> np.ndarray:
-    return view_pixels(
-        message.data,
-        height=message.height,
-        width=message.width,
-        encoding=message.encoding,
-        step=message.step,
-        is_bigendian=bool(message.is_bigendian),
-    )
+def _points(points: Sequence[Point32]) -> npt.NDArray[np.float32]:
+    """Narrow points to float32 (P, 2). One that was made in this process, of a click, may hold any double."""
+    wide = np.array([(point.x, point.y) for point in points], np.float64).reshape(-1, 2)
+    beyond = (np.isfinite(wide) & (abs(wide) > FLOAT32_MAX)).any(axis=1)
+    if beyond.any():
+        x, y = wide[beyond][0]
+        raise InvalidPromptError(f'point ({x:g}, {y:g}) is beyond float32: send pixels of the image')
+    return wide.astype(np.float32)
 
 
-def _tracked_object(item: TrackedObject, label_value: int) -> TrackedObjectMsg:
+def _tracked_object(item: TrackedObject, label_value: int, position: Position) -> TrackedObjectMsg:
+    x, y, z = position.xyz_m
+    width, height, depth = position.extent_m
     return TrackedObjectMsg(
         object_id=item.object_id,
         label=item.label,
@@ -295,10 +255,16 @@ def _tracked_object(item: TrackedObject, label_value: int) -> TrackedObjectMsg:
         last_seen=to_time(item.last_seen_ns),
         window_frames=item.window_frames,
         label_value=label_value,
-        position_valid=False,
-        position=Point(x=math.nan, y=math.nan, z=math.nan),
-        position_stddev=math.nan,
+        position_valid=position.is_valid,
+        position=Point(x=x, y=y, z=z),
+        extent=Vector3(x=width, y=height, z=depth),
+        position_stddev=position.spread_m,
     )
+
+
+def _whole_pixels(box: tuple[float, float, float, float]) -> BoxXYXY:
+    x0, y0, x1, y1 = box
+    return math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
 
 
 def _int_box(box: RegionOfInterest) -> BoxXYXY:

@@ -16,7 +16,9 @@ from ament_index_python.packages import get_package_share_directory
 from pixelrefer_core.clip import open_clip
 from pixelrefer_core.errors import InvalidImageError, UnsupportedError
 from pixelrefer_core.settings_text import tracker_values
+from pixelrefer_ros.building import CLIP_RECORD
 from pixelrefer_ros.middleware import profile_environment
+from pixelrefer_ros.node_process import NodeProcess, parameter_arguments
 from pixelrefer_sim.demo_tabletop import render_scene
 
 STOP_S = 10.0
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     operator += ['--clip', str(options.clip), '--output', str(options.output)]
     operator += ['--require', str(options.require)]
     operator += [part for box in options.box for part in ('--box', box)]
+    operator += ['--words'] if options.words else []
     with contextlib.ExitStack() as running:
         logs = {
             name: running.enter_context(_process(name, extra, share, options.output))
@@ -64,6 +67,11 @@ def _parse(
     parser.add_argument(
         '--require', type=int, default=0, metavar='N', help='fail with fewer right answers than this'
     )
+    parser.add_argument(
+        '--words',
+        action='store_true',
+        help='name the objects of a simulated scene instead of pointing at them',
+    )
     parser.add_argument('--model', default='', help='another model, as model.path')
     parser.add_argument('--tracker', default='', metavar='flow|sam2:PATH', help='another tracker')
     options = parser.parse_args(arguments)
@@ -75,6 +83,8 @@ def _parse(
         open_clip(options.clip)
     except (InvalidImageError, UnsupportedError) as error:
         parser.error(str(error))
+    if options.words and (options.box or not (options.clip / CLIP_RECORD).is_file()):
+        parser.error('--words names the objects of a simulated scene: leave out --box, and play such a scene')
     return options
 
 
@@ -82,7 +92,9 @@ def _models(options: argparse.Namespace) -> list[str]:
     values = tracker_values(options.tracker)
     if options.model:
         values['model.path'] = options.model
-    return [part for name, value in values.items() for part in ('-p', f'{name}:={value}')]
+    if options.words:
+        values['detector.path'] = str(options.clip.resolve())
+    return parameter_arguments(values)
 
 
 @contextlib.contextmanager
@@ -90,21 +102,15 @@ def _process(name: str, extra: Sequence[str], share: Path, output: Path) -> Iter
     """Run a node until the block ends; yield its log file."""
     files = [share / 'config' / file for file in ('pixelrefer.yaml', 'demo.yaml')]
     parameters = [part for file in files for part in ('--params-file', str(file))]
-    command = [sys.executable, '-m', f'pixelrefer_ros.{name}', '--ros-args', *parameters, *extra]
     log = output / f'{name}.log'
+    log.unlink(missing_ok=True)
     environment = os.environ | profile_environment(share) | {'PYTHONUNBUFFERED': '1'}
-    with log.open('w') as sink:
-        process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT, env=environment)
-        try:
-            yield log
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                print(f'{name} did not stop within {STOP_S:g} s and was killed', file=sys.stderr)
+    process = NodeProcess(name, log, [*parameters, *extra], environment=environment)
+    try:
+        yield log
+    finally:
+        if process.stop(STOP_S) == -signal.SIGKILL:
+            print(f'{name} did not stop within {STOP_S:g} s and was killed', file=sys.stderr)
 
 
 if __name__ == '__main__':

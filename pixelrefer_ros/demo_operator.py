@@ -18,15 +18,16 @@ from pixelrefer_core.clip_objects import clip_prompts
 from pixelrefer_core.errors import PixelReferError
 from pixelrefer_core.sheet import Column, Row, contact_sheet
 from pixelrefer_core.types import Prompt
-from pixelrefer_ros import conversions
 from pixelrefer_ros.client import PixelReferClient, make_prompt
 from pixelrefer_ros.demo_questions import SERVICES, Planned, questions_for
 from pixelrefer_ros.demo_recorder import Recorder
 from pixelrefer_ros.demo_truth import future_columns, tracking_line
 from pixelrefer_ros.msg import NodeStatus, ObjectAnswer
 from pixelrefer_ros.srv import AddObjects
-from pixelrefer_sim.demo_tabletop import load_exam
+from pixelrefer_ros.stamps import to_ns
+from pixelrefer_sim.demo_tabletop import OBJECT_IDS, load_exam
 from pixelrefer_sim.exam import Exam, is_right
+from pixelrefer_sim.true_detector import name_of
 
 # A longer clip is not watched to its end.
 END_S = 8.0
@@ -41,9 +42,15 @@ NANO_NOTE = (
 
 
 def run(
-    clip: Path, output: Path, boxes: Sequence[Sequence[float]], timeout_s: float, required: int = 0
+    clip: Path,
+    output: Path,
+    boxes: Sequence[Sequence[float]],
+    timeout_s: float,
+    required: int = 0,
+    *,
+    in_words: bool = False,
 ) -> int:
-    """Play the whole scene.
+    """Play the whole scene. ``in_words``: its objects are named, and the node's detector looks them up.
 
     Returns 0 when every question was answered, of a simulated clip at least ``required`` rightly; else 1.
     """
@@ -51,7 +58,10 @@ def run(
     with PixelReferClient() as robot:
         recorder = Recorder(robot)
         first = recorder.wait_for_first(timeout_s)
-        prompts = clip_prompts(clip, boxes, height=first.height, width=first.width)
+        if in_words and exam:
+            prompts = _named(exam)
+        else:
+            prompts = clip_prompts(clip, boxes, height=first.height, width=first.width)
         ids = _add(robot, prompts, first)
         recorder.go_on()
         robot.wait_until_ready(timeout_s)
@@ -95,6 +105,14 @@ def _add(robot: PixelReferClient, prompts: Sequence[Prompt], first: Image) -> li
     return list(robot.call('add_objects', request).object_ids)
 
 
+def _named(exam: Exam) -> list[Prompt]:
+    record = exam.view.record
+    return [
+        Prompt(object_id, text=name_of(record.objects[record.index(name)]))
+        for object_id, name in zip(OBJECT_IDS, exam.objects, strict=True)
+    ]
+
+
 def _message(prompt: Prompt) -> Any:
     box = prompt.box_xyxy
     return make_prompt(
@@ -104,6 +122,7 @@ def _message(prompt: Prompt) -> Any:
         points=() if prompt.points is None else prompt.points.tolist(),
         point_labels=() if prompt.point_labels is None else prompt.point_labels.tolist(),
         mask=prompt.mask,
+        text=prompt.text,
     )
 
 
@@ -128,7 +147,7 @@ def _row(planned: Planned, answer: ObjectAnswer | PixelReferError, recorder: Rec
     if isinstance(answer, PixelReferError):
         text = f'{answer.code.name}: {answer}'
         return Row(who, planned.text, text, '', truth, False if known else None)
-    stamps = [recorder.seconds(conversions.to_ns(stamp)) for stamp in answer.frame_stamps]
+    stamps = [recorder.seconds(to_ns(stamp)) for stamp in answer.frame_stamps]
     timing = answer.timing
     note = (
         f'{len(stamps)} frames {stamps[0]:.1f}-{stamps[-1]:.1f} s; queue {1e3 * timing.queue:.0f}, '
@@ -180,12 +199,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--clip', type=Path, required=True, help='the clip that the camera plays')
     parser.add_argument('--output', type=Path, default=Path('demo_output'))
     parser.add_argument('--box', action='append', default=[], metavar='X,Y,W,H', help='an object; repeatable')
+    parser.add_argument('--words', action='store_true', help='name the objects instead of pointing at them')
     parser.add_argument('--require', type=int, default=0, metavar='N', help='fail with fewer right answers')
     parser.add_argument('--timeout', type=float, default=120.0, help='seconds to wait for the node')
     options = parser.parse_args(arguments)
     boxes = [[float(part) for part in box.split(',')] for box in options.box]
     try:
-        return run(options.clip, options.output, boxes, options.timeout, options.require)
+        return run(
+            options.clip, options.output, boxes, options.timeout, options.require, in_words=options.words
+        )
     except PixelReferError as error:
         print(f'{error.code.name}: {error}', file=sys.stderr)
         return 1

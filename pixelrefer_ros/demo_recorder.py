@@ -15,8 +15,10 @@ from pixelrefer_core.types import NANOSECONDS, ImageArray, TrackedObject
 from pixelrefer_ros import conversions, qos
 from pixelrefer_ros.client import PixelReferClient
 from pixelrefer_ros.diagnostics import CONFIGURE_FAILED
+from pixelrefer_ros.image_messages import from_label_image, to_frame
 from pixelrefer_ros.msg import TrackedObjectArray
 from pixelrefer_ros.stamp_join import StampJoin
+from pixelrefer_ros.stamps import to_ns
 
 # The answers rest on few images; a long clip must not fill the memory.
 _MOST_VIEWS = 400
@@ -92,17 +94,17 @@ class Recorder:
         if part == 'image' and self._first is None:
             with self._news:
                 self._first = message
-                self._start_ns = conversions.to_ns(message.header.stamp)
+                self._start_ns = to_ns(message.header.stamp)
                 self._news.notify_all()
         self._join.put(part, message)
 
     def _on_view(self, image: Image, labels: Image, objects: TrackedObjectArray) -> None:
-        found = conversions.from_tracked_objects(objects, conversions.from_label_image(labels))
-        second = self.seconds(conversions.to_ns(image.header.stamp))
+        found = conversions.from_tracked_objects(objects, from_label_image(labels))
+        second = self.seconds(to_ns(image.header.stamp))
         with self._news:
             if len(self.views) >= _MOST_VIEWS:
                 del self.views[1::2]
-            self.views.append(View(second, conversions.to_frame(image).image, found))
+            self.views.append(View(second, to_frame(image).image, found))
             go_on = self._pointed
             self._news.notify_all()
         if go_on:

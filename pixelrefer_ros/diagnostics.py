@@ -9,9 +9,9 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from pixelrefer_core.errors import ErrorCode
-from pixelrefer_core.types import ModelInfo, WorkerStatistics
-from pixelrefer_ros.conversions import to_time
+from pixelrefer_core.types import ModelInfo, Positions, WorkerStatistics
 from pixelrefer_ros.msg import NodeStatus
+from pixelrefer_ros.stamps import to_time
 
 # How the reason of a node begins whose model or tracker could not be loaded.
 CONFIGURE_FAILED = 'configure failed'
@@ -34,9 +34,13 @@ class Health:
     newest_image_ns: int
     tracker: str
     tracked_objects: int
+    watches: int
     device_memory_bytes: int
     model: ModelInfo | None
     statistics: WorkerStatistics | None
+    depth_topic: str
+    depth_images: int
+    positions: Positions
 
     @property
     def reason(self) -> str:
@@ -55,6 +59,14 @@ class Health:
             return f'no image on {self.image_topic} for {self.statistics.frame_age_s:.1f} s'
         return ''
 
+    @property
+    def position_reason(self) -> str:
+        """Why objects have no position, in words; '' when each has one, and while there is nothing to locate."""
+        if self.positions.problem or self.state != 'active':
+            return self.positions.problem
+        invalid = {key: item.problem for key, item in self.positions.by_object.items() if not item.is_valid}
+        return '; '.join(f'{key}: {problem}' for key, problem in invalid.items())
+
 
 def to_status(health: Health, now: Time) -> NodeStatus:
     """The heartbeat."""
@@ -62,9 +74,11 @@ def to_status(health: Health, now: Time) -> NodeStatus:
         header=Header(stamp=now),
         ready=not health.reason,
         reason=health.reason,
+        position_reason=health.position_reason,
         tracker=health.tracker,
         newest_image=to_time(health.newest_image_ns),
         tracked_objects=health.tracked_objects,
+        watches=health.watches,
         device_memory_bytes=health.device_memory_bytes,
     )
     if health.model is not None:
@@ -84,9 +98,14 @@ def to_status(health: Health, now: Time) -> NodeStatus:
 
 
 def to_diagnostics(health: Health, now: Time, node_name: str) -> DiagnosticArray:
-    """The three entries of /diagnostics: images, tracker, model."""
+    """The entries of /diagnostics: images, tracker, model, positions."""
     hardware = health.model.device if health.model else ''
-    entries = [_image_entry(health), _tracker_entry(health), _model_entry(health)]
+    entries = [
+        _image_entry(health),
+        _tracker_entry(health),
+        _model_entry(health),
+        _position_entry(health),
+    ]
     for entry in entries:
         entry.name = f'{node_name}: {entry.name}'
         entry.hardware_id = hardware
@@ -112,8 +131,22 @@ def _tracker_entry(health: Health) -> DiagnosticStatus:
     return _entry('tracker', DiagnosticStatus.OK, '', values)
 
 
+def _position_entry(health: Health) -> DiagnosticStatus:
+    # A camera without depth is no fault; depth that comes and cannot be used is one.
+    fault = bool(health.positions.problem and health.depth_images)
+    found = [item for item in health.positions.by_object.values() if item.is_valid]
+    values: dict[str, object] = {
+        'topic': health.depth_topic,
+        'depth images': health.depth_images,
+        'frame': health.positions.frame_id,
+        'objects with a position': len(found),
+    }
+    level = DiagnosticStatus.WARN if fault else DiagnosticStatus.OK
+    return _entry('positions', level, health.position_reason, values)
+
+
 def _model_entry(health: Health) -> DiagnosticStatus:
-    values: dict[str, object] = {'state': health.state}
+    values: dict[str, object] = {'state': health.state, 'watches': health.watches}
     level, text = DiagnosticStatus.OK, ''
     if health.model is not None:
         values |= {'model': health.model.name, 'revision': health.model.revision, 'dtype': health.model.dtype}

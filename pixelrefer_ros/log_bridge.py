@@ -25,7 +25,8 @@ class _NodeHandler(logging.Handler):
 def bridge_logging(logger: Any) -> None:
     """Forward the logs of the core and of this package, from INFO up, to a node's logger; one per process."""
     handler = _NodeHandler(logger)
-    for name in ('pixelrefer_core', 'pixelrefer_ros'):
+    # A node that is run by python -m is called __main__.
+    for name in ('pixelrefer_core', 'pixelrefer_ros', '__main__'):
         source = logging.getLogger(name)
         source.setLevel(logging.INFO)
         source.propagate = False

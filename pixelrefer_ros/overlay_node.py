@@ -13,8 +13,10 @@ from sensor_msgs.msg import Image
 
 from pixelrefer_core.drawing import draw_answer_panel, draw_objects
 from pixelrefer_core.errors import InvalidImageError
+from pixelrefer_core.questions import named
 from pixelrefer_core.settings import OverlaySettings
 from pixelrefer_ros import conversions, qos
+from pixelrefer_ros.image_messages import from_label_image, to_frame, to_image
 from pixelrefer_ros.log_bridge import bridge_logging
 from pixelrefer_ros.msg import ObjectAnswer, TrackedObjectArray
 from pixelrefer_ros.parameters import NodeParameters
@@ -69,15 +71,16 @@ class OverlayNode(Node):
     def _draw(self, image: Image, labels: Image, objects: TrackedObjectArray) -> None:
         settings = self._settings.current
         try:
-            picture: np.ndarray = conversions.to_frame(image).image
-            masks = conversions.from_label_image(labels)
+            picture: np.ndarray = to_frame(image).image
+            masks = from_label_image(labels)
         except InvalidImageError as error:
             self.get_logger().warning(f'image skipped: {error}', throttle_duration_sec=5.0)
             return
         picture = draw_objects(picture, conversions.from_tracked_objects(objects, masks), settings.opacity)
         if self._answer is not None and time.monotonic() - self._answer_s < settings.answer_s:
-            picture = draw_answer_panel(picture, self._answer.question, self._answer.text)
-        self._output.publish(conversions.to_image(picture, image.header, 'rgb8'))
+            question = named(self._answer.question, self._answer.object_ids)
+            picture = draw_answer_panel(picture, question, self._answer.text)
+        self._output.publish(to_image(picture, image.header, 'rgb8'))
 
 
 def main(args: list[str] | None = None) -> int:

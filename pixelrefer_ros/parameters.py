@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from pixelrefer_core.errors import SettingError
-from pixelrefer_core.settings import SettingInfo, describe, with_values
+from pixelrefer_core.setting import SettingInfo, describe, with_values
 
 Group = TypeVar('Group')
 
@@ -23,7 +23,8 @@ Group = TypeVar('Group')
 class NodeParameters(Generic[Group]):
     """Declares every setting as a parameter and keeps a checked, frozen copy in :attr:`current`.
 
-    ``is_locked``: while it returns True, only settings marked live may change. ``on_change`` gets the new settings.
+    ``is_locked``: while it returns True, only settings marked live may change. ``on_change`` gets the new settings;
+    with a :class:`SettingError` it refuses them.
     Raises :class:`SettingError` at construction when a given value does not fit.
     """
 
@@ -52,10 +53,11 @@ class NodeParameters(Generic[Group]):
                 reason = f'{name} cannot change now: clean the node up first, or set it at start'
                 return SetParametersResult(successful=False, reason=reason)
         try:
-            self.current = with_values(self.current, changes)
+            settings = with_values(self.current, changes)
+            self._on_change(settings)
         except SettingError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        self._on_change(self.current)
+        self.current = settings
         return SetParametersResult(successful=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -14,11 +14,19 @@ from std_srvs.srv import Trigger
 
 from pixelrefer_core.engine import Engine
 from pixelrefer_core.errors import InvalidPromptError, InvalidRequestError, PixelReferError
-from pixelrefer_core.types import DetectionReport, Query, QueryKind
-from pixelrefer_ros import conversions
+from pixelrefer_core.types import (
+    Detection,
+    DetectionReport,
+    Frame,
+    Positions,
+    Query,
+    QueryKind,
+    TrackedObject,
+)
+from pixelrefer_ros import conversions, qos
 from pixelrefer_ros.asking import Asker
-from pixelrefer_ros.faults import reported_in
-from pixelrefer_ros.msg import ObjectPrompt, ObjectPromptArray, ResultCode
+from pixelrefer_ros.faults import reported_in, said_in
+from pixelrefer_ros.msg import ObjectPrompt, ObjectPromptArray, ResultCode, TrackedObjectArray
 from pixelrefer_ros.srv import (
     AddObjects,
     AskObjects,
@@ -27,6 +35,7 @@ from pixelrefer_ros.srv import (
     PredictEvent,
     RemoveObjects,
 )
+from pixelrefer_ros.stamps import to_ns, to_seconds
 
 Result = TypeVar('Result')
 
@@ -37,9 +46,16 @@ PROMPT_PATIENCE_S = 1.0
 class Requests:
     """Serves requests from the moment it is made; while the node is not active they are NOT_READY."""
 
-    def __init__(self, node: Node, group: CallbackGroup, asker: Asker) -> None:
+    def __init__(
+        self,
+        node: Node,
+        group: CallbackGroup,
+        asker: Asker,
+        locate: Callable[[Frame, Sequence[TrackedObject]], Positions],
+    ) -> None:
         self._node = node
         self._asker = asker
+        self._locate = locate
         for kind, name, handler in (
             (AddObjects, 'add_objects', self._add_objects),
             (RemoveObjects, 'remove_objects', self._remove_objects),
@@ -48,7 +64,8 @@ class Requests:
             (AskObjects, 'ask_objects', self._ask_objects),
             (PredictEvent, 'predict_event', self._predict_event),
         ):
-            node.create_service(kind, name, partial(self._serve, handler), callback_group=group)
+            serve = partial(self._serve, handler)
+            node.create_service(kind, name, serve, qos_profile=qos.services(), callback_group=group)
         node.create_service(Trigger, '~/reset', self._reset, callback_group=group)
 
     async def prompt(self, message: ObjectPromptArray) -> None:
@@ -59,10 +76,14 @@ class Requests:
         detections = [item for item in message.prompts if conversions.is_detection(item)]
         message.prompts = [item for item in message.prompts if not conversions.is_detection(item)]
         if detections or not message.prompts:
-            response = await self._serve(self._detect, (message.header, detections), AddObjects.Response())
-            self._warn('object_prompts', response)
+            await self.detect('object_prompts', message.header, partial(_read_detections, detections))
         if message.prompts:
             await self.add(message)
+
+    async def detect(self, topic: str, header: Header, read: Callable[[], list[Detection]]) -> None:
+        """Take what a detector saw on the image of ``header``; what is wrong with it goes to the log."""
+        response = await self._serve(self._detect, (header, read), AddObjects.Response())
+        self._warn(topic, response)
 
     async def add(self, message: ObjectPromptArray) -> None:
         """Add the objects of a topic; what is wrong with them goes to the log."""
@@ -101,11 +122,11 @@ class Requests:
         prompts = [
             _read(index, prompt, conversions.to_prompt) for index, prompt in enumerate(request.prompts)
         ]
-        stamp_ns = conversions.to_ns(request.header.stamp)
+        stamp_ns = to_ns(request.header.stamp)
 
         def add(engine: Engine) -> tuple[tuple[str, ...], Any]:
             added = engine.add_objects(prompts, stamp_ns=stamp_ns, replace_existing=request.replace_existing)
-            return added, conversions.to_tracked_objects(engine.newest, engine.select_objects())
+            return added, self._tracked(engine.newest, engine.select_objects())
 
         added, response.objects = await self._asker.device(
             self._asker.worker().call(add, patience_s=PROMPT_PATIENCE_S if stamp_ns else 0.0)
@@ -113,13 +134,11 @@ class Requests:
         response.object_ids = list(added)
 
     async def _detect(
-        self, request: tuple[Header, list[ObjectPrompt]], response: AddObjects.Response
+        self, request: tuple[Header, Callable[[], list[Detection]]], response: AddObjects.Response
     ) -> None:
-        header, messages = request
-        detections = [
-            _read(index, message, conversions.to_detection) for index, message in enumerate(messages)
-        ]
-        stamp_ns = conversions.to_ns(header.stamp)
+        header, read = request
+        detections = read()
+        stamp_ns = to_ns(header.stamp)
         report: DetectionReport = await self._asker.device(
             self._asker.worker().call(
                 lambda engine: engine.detect(detections, stamp_ns=stamp_ns),
@@ -147,11 +166,14 @@ class Requests:
             )
         )
         # Numbered among all objects, as in label_image.
-        response.objects = conversions.to_tracked_objects(frame, every)
+        response.objects = self._tracked(frame, every)
         wanted = {item.object_id for item in chosen}
         response.objects.objects = [item for item in response.objects.objects if item.object_id in wanted]
         if request.include_masks:
             response.masks = [conversions.to_region_mask(frame, item) for item in chosen if item.box_xyxy]
+
+    def _tracked(self, frame: Frame, objects: Sequence[TrackedObject]) -> TrackedObjectArray:
+        return conversions.to_tracked_objects(frame, objects, self._locate(frame, objects))
 
     async def _describe_object(
         self, request: DescribeObject.Request, response: DescribeObject.Response
@@ -184,7 +206,7 @@ class Requests:
             kind=QueryKind.PREDICTION,
             object_ids=tuple(request.object_ids),
             question=request.question,
-            horizon_s=conversions.to_seconds(request.horizon),
+            horizon_s=to_seconds(request.horizon),
             request_id=_request_id(),
         )
         await self._answer(query, response)
@@ -195,11 +217,8 @@ class Requests:
             raise error
 
     async def _reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        try:
+        with said_in(response):
             await self._asker.device(self._asker.worker().call(lambda engine: engine.reset()))
-        except PixelReferError as error:
-            response.message = str(error)
-        else:
             response.success, response.message = True, 'all objects and frames are forgotten'
         return response
 
@@ -209,6 +228,10 @@ def _read(index: int, message: ObjectPrompt, convert: Callable[[ObjectPrompt], R
         return convert(message)
     except PixelReferError as error:
         raise type(error)(f'prompt {index}: {error}') from error
+
+
+def _read_detections(messages: list[ObjectPrompt]) -> list[Detection]:
+    return [_read(index, message, conversions.to_detection) for index, message in enumerate(messages)]
 
 
 def _request_id() -> str:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import (
     Executor,
@@ -18,6 +20,7 @@ from rclpy.executors import (
 from rclpy.node import Node
 
 from pixelrefer_core.errors import PixelReferError, SettingError
+from pixelrefer_ros.free_memory import GIVE_BACK_EVERY_S, give_back_memory, share_heaps
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,7 @@ class ClosableNode(Protocol):
 
 def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, *, threads: int = 4) -> int:
     """Spin a node until it is told to stop. Returns the exit status: 2 when its parameters are wrong."""
+    share_heaps()
     rclpy.init(args=None if args is None else list(args))
     try:
         node = make_node()
@@ -39,6 +43,8 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, *, thr
         print(error, file=sys.stderr)
         rclpy.try_shutdown()
         return 2
+    steady = Clock(clock_type=ClockType.STEADY_TIME)
+    node.create_timer(GIVE_BACK_EVERY_S, give_back_memory, MutuallyExclusiveCallbackGroup(), clock=steady)
     executor = MultiThreadedExecutor(num_threads=threads) if threads > 1 else SingleThreadedExecutor()
     executor.add_node(node)
     try:

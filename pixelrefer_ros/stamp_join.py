@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pixelrefer_ros.conversions import to_ns
+from pixelrefer_ros.stamps import to_ns
 
 
 class StampJoin:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +14,12 @@ try:
 except ImportError:
     collect_ignore_glob = ['test_*.py']
     print('test/e2e is skipped: rclpy is not installed (scripts/setup brings it)')
+else:
+    from pixelrefer_ros.node_process import STOP_S, NodeProcess, parameter_arguments
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get('PIXELREFER_TEST_DATA', ROOT.parent / 'shared' / 'data'))
 DEMO_CLIP = ROOT / 'config' / 'demo_clip'
-STOP_S = 20
 
 
 class Processes:
@@ -28,41 +27,35 @@ class Processes:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, NodeProcess] = {}
 
-    def start(self, name: str, **parameters: object) -> None:
-        """Start a node; '.' in a parameter's name is written as '__'."""
+    def start(self, name: str, *, program: Path | None = None, **parameters: object) -> None:
+        """Start a node, or a ``program`` that is one; '.' in a parameter's name is written as '__'."""
         assert name not in self._running, f'{name} is running already'
-        settings = [
-            part
-            for key, value in parameters.items()
-            for part in (
-                '-p',
-                f'{key.replace("__", ".")}:={str(value).lower() if isinstance(value, bool) else value}',
-            )
-        ]
-        command = [sys.executable, '-m', f'pixelrefer_ros.{name}', '--ros-args', *settings]
-        log = (self.folder / f'{name}.log').open('wb')
-        self._running[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+        settings = {key.replace('__', '.'): value for key, value in parameters.items()}
+        log = self.folder / f'{name}.log'
+        log.unlink(missing_ok=True)
+        self._running[name] = NodeProcess(name, log, parameter_arguments(settings), program=program)
 
     def stop(self, name: str) -> int:
         """Interrupt a node and return its exit status."""
-        process = self._running.pop(name)
-        process.send_signal(signal.SIGINT)
-        try:
-            return process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise AssertionError(f'{name} did not stop within {STOP_S} s\n{self.log(name)}') from None
+        status = self._running.pop(name).stop()
+        assert status != -signal.SIGKILL, f'{name} did not stop within {STOP_S:g} s\n{self.log(name)}'
+        return status
+
+    def crash(self, name: str) -> None:
+        """Kill a node; it gets no word in."""
+        self._running.pop(name).crash()
+
+    def pid(self, name: str) -> int:
+        return self._running[name].pid
 
     def log(self, name: str) -> str:
         return (self.folder / f'{name}.log').read_text()
 
     def kill(self) -> None:
         for process in self._running.values():
-            process.kill()
-            process.wait()
+            process.crash()
 
 
 @pytest.fixture

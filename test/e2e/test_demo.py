@@ -62,6 +62,21 @@ def test_ten_of_the_twelve_answers_are_right(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # a busy machine
+def test_objects_that_are_named_in_words_are_found_and_followed(tmp_path):
+    done = play(tmp_path, '--model', 'random-nano', '--tracker', 'flow', '--words')
+    assert done.returncode == 0, done.stdout + done.stderr
+    overlaps = re.search(r'obj_1 ([\d.]+), obj_2 ([\d.]+), obj_3 ([\d.]+) over 18 frames', done.stdout)
+    assert min(float(overlap) for overlap in overlaps.groups()) > 0.5
+
+
+def test_words_without_a_simulated_scene_are_refused(tmp_path):
+    done = play(tmp_path, '--words', '--box', '1,1,9,9')
+    assert done.returncode == 2
+    assert '--words names the objects of a simulated scene' in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # a busy machine
 def test_wrong_answers_are_marked_and_fail_a_demo_that_requires_right_ones(tmp_path):
     done = play(tmp_path, '--model', 'random-nano', '--tracker', 'flow', '--require', '10')
     assert done.returncode == 1, done.stdout + done.stderr

@@ -10,7 +10,8 @@ import subprocess
 
 import pytest
 
-from pixelrefer_core.settings import Settings, describe
+from pixelrefer_core.setting import describe
+from pixelrefer_core.settings import Settings
 
 from .conftest import ROOT
 
@@ -27,9 +28,9 @@ def has_launch() -> bool:
 def test_what_a_launch_file_names_exists(file):
     text = file.read_text()
     ast.parse(text)
-    for name in re.findall(r"executable='(\w+)'|\('(\w+_node)'", text):
+    for name in re.findall(r"executable='(\w+_node)'|\('(\w+_node)'", text):
         assert (ROOT / 'scripts' / ''.join(name)).exists(), name
-    for name in re.findall(r"'(\w+\.(?:yaml|xml))'", text):
+    for name in re.findall(r"'(\w+\.(?:yaml|xml|rviz))'", text):
         assert (ROOT / 'config' / name).exists(), name
 
 

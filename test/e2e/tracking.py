@@ -15,11 +15,13 @@ from sensor_msgs.msg import Image
 from pixelrefer_core.clip_objects import read_mask
 from pixelrefer_core.segmentation_metrics import score_sequence
 from pixelrefer_core.types import NANOSECONDS
-from pixelrefer_ros import conversions, qos
+from pixelrefer_ros import qos
 from pixelrefer_ros.client import PixelReferClient, make_prompt
+from pixelrefer_ros.image_messages import from_label_image
 from pixelrefer_ros.msg import ObjectAnswer, ObjectPrompt, TrackedObjectArray
 from pixelrefer_ros.srv import AddObjects
 from pixelrefer_ros.stamp_join import StampJoin
+from pixelrefer_ros.stamps import to_ns
 
 from .conftest import Processes
 
@@ -115,8 +117,8 @@ class Session:
             self._news.notify_all()
 
     def _on_tracked(self, labels: Image, objects: TrackedObjectArray) -> None:
-        number = round((conversions.to_ns(labels.header.stamp) / NANOSECONDS - START_S) * RATE_HZ)
+        number = round((to_ns(labels.header.stamp) / NANOSECONDS - START_S) * RATE_HZ)
         with self._news:
             for item in objects.objects:
-                self._found[number] = conversions.from_label_image(labels) == item.label_value
+                self._found[number] = from_label_image(labels) == item.label_value
             self._news.notify_all()

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from pixelrefer_core.clip_depth import save_camera
 from pixelrefer_core.errors import InvalidImageError
-from pixelrefer_ros import conversions, qos
+from pixelrefer_core.types import Intrinsics
+from pixelrefer_ros import qos
 from pixelrefer_ros.camera_node import CameraNode
+from pixelrefer_ros.image_messages import to_depth, to_frame, to_intrinsics
+from pixelrefer_ros.stamps import to_ns
 
 from .conftest import wait_for
+
+LENS = Intrinsics(32, 24, 40.0, 41.0, 15.5, 11.5)
 
 
 @pytest.fixture
@@ -45,7 +52,7 @@ def play(graph):
 
 
 def brightness(message: Image) -> int:
-    return int(conversions.to_frame(message).image[0, 0, 0])
+    return int(to_frame(message).image[0, 0, 0])
 
 
 @pytest.mark.parametrize('encoding', ['rgb8', 'bgr8', 'mono8'])
@@ -60,33 +67,68 @@ def test_a_folder_is_played_once_in_order(play, clip, encoding):
 def test_a_loop_goes_on_and_its_stamps_never_go_back(play, clip):
     seen = play(source=clip, rate_hz=100.0)
     wait_for(lambda: len(seen) > 12)
-    stamps = [conversions.to_ns(message.header.stamp) for _, message in seen]
+    stamps = [to_ns(message.header.stamp) for _, message in seen]
     assert stamps == sorted(set(stamps))
 
 
 def test_stamps_of_the_source_are_kept(play, clip):
     seen = play(source=clip, loop=False, rate_hz=50.0, folder_rate_hz=4.0, stamps='source')
     wait_for(lambda: len(seen) == 5)
-    assert [conversions.to_ns(message.header.stamp) for _, message in seen] == [
-        10**9 + k * 250_000_000 for k in range(5)
-    ]
+    assert [to_ns(message.header.stamp) for _, message in seen] == [10**9 + k * 250_000_000 for k in range(5)]
 
 
 def test_the_pace_is_that_of_the_source(play, clip):
-    seen = play(source=clip, loop=False, folder_rate_hz=10.0)
-    wait_for(lambda: len(seen) == 5)
-    assert seen[-1][0] - seen[0][0] == pytest.approx(0.4, abs=0.15)
+    seen = play(source=clip, folder_rate_hz=10.0)
+    wait_for(lambda: len(seen) > 20)
+    # A machine that stands still for a moment makes an image late, and the next ones early.
+    assert np.median(np.diff([heard_s for heard_s, _ in seen])) == pytest.approx(0.1, abs=0.03)
 
 
 def test_jpeg_is_published_beside_the_raw_images_when_asked(play, clip):
     seen = play(CompressedImage, 'image/compressed', source=clip, loop=False, rate_hz=20.0, compressed=True)
     wait_for(lambda: len(seen) == 5)
-    assert conversions.to_frame(seen[4][1]).image[5, 5, 0] == pytest.approx(160, abs=3)
+    assert to_frame(seen[4][1]).image[5, 5, 0] == pytest.approx(160, abs=3)
 
 
 def test_a_source_that_is_no_clip_stops_the_node_with_the_reason(graph):
     with pytest.raises(InvalidImageError, match='/no/such/clip does not exist'):
         graph.add(CameraNode, source='/no/such/clip')
+
+
+@pytest.fixture
+def clip_with_depth(clip):
+    (Path(clip) / 'depth').mkdir()
+    for number in range(4):  # of the last picture there is none
+        depth = np.full((24, 32), 1000 + number, np.uint16)
+        cv2.imwrite(f'{clip}/depth/{number}.png', depth)
+    save_camera(LENS, Path(clip))
+    return clip
+
+
+def test_a_clip_with_depth_is_a_camera_with_depth(play, graph, clip_with_depth):
+    listener = graph.node('depth_listener')
+    depths, infos = [], []
+    profile = qos.image('reliable', depth=10)
+    listener.create_subscription(Image, 'depth/image', depths.append, profile)
+    listener.create_subscription(CameraInfo, 'camera_info', infos.append, profile)
+    seen = play(source=clip_with_depth, rate_hz=20.0)
+    wait_for(lambda: len(depths) > 6 and len(seen) > 8)
+    brightness_of = {to_ns(message.header.stamp): brightness(message) for _, message in seen}
+    numbers = {to_ns(m.header.stamp): int(to_depth(m, LENS).pixels[0, 0]) for m in depths}
+    both = brightness_of.keys() & numbers.keys()
+    assert len(both) >= 4
+    assert all(numbers[stamp_ns] == 1000 + brightness_of[stamp_ns] // 40 for stamp_ns in both)
+    assert 160 not in {brightness_of[stamp_ns] for stamp_ns in both}
+    assert {message.encoding for message in depths} == {'16UC1'}
+    assert infos[0].header.frame_id == depths[0].header.frame_id == 'camera_optical_frame'
+    assert to_intrinsics(infos[0]) == LENS
+    graph.remove(listener)
+
+
+def test_depth_is_left_out_when_it_is_not_wanted(play, graph, clip_with_depth):
+    seen = play(source=clip_with_depth, loop=False, rate_hz=50.0, depth=False)
+    wait_for(lambda: len(seen) == 5)
+    assert not graph.node('looker').count_publishers('depth/image')
 
 
 def test_in_lockstep_each_image_waits_until_the_one_before_is_done(play, graph, clip):

@@ -8,7 +8,7 @@ import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
-from pixelrefer_core.types import ModelInfo, WorkerStatistics
+from pixelrefer_core.types import ModelInfo, Position, Positions, WorkerStatistics
 from pixelrefer_ros.diagnostics import Health, to_diagnostics, to_status
 
 STATISTICS = WorkerStatistics(
@@ -17,8 +17,10 @@ STATISTICS = WorkerStatistics(
 )  # fmt: skip
 WELL = Health(
     state='active', failure='', image_topic='/camera/image', image_publishers=1, qos_problem='', image_timeout_s=2.0,
-    newest_image_ns=5_000_000_007, tracker='flow', tracked_objects=2, device_memory_bytes=0,
+    newest_image_ns=5_000_000_007, tracker='flow', tracked_objects=2, watches=3,
+    device_memory_bytes=0,
     model=ModelInfo('lite', 'abc', 'cpu', 'float32', True, 1, 4096), statistics=STATISTICS,
+    depth_topic='/depth/image', depth_images=5, positions=Positions('eye', {'obj_1': Position((0.0, 0.0, 1.0))}),
 )  # fmt: skip
 
 
@@ -53,6 +55,7 @@ def test_a_node_that_is_well_says_what_it_runs_and_how_fast():
         True,
     )
     assert (status.image_rate, status.track_rate, status.frames_dropped) == (10.0, 8.0, 2)
+    assert (status.tracked_objects, status.watches, status.queued_requests) == (2, 3, 1)
     assert (status.newest_image.sec, status.newest_image.nanosec) == (5, 7)
 
 
@@ -63,8 +66,22 @@ def levels(health):
 
 def test_diagnostics_are_ok_when_all_is_well():
     assert levels(WELL) == dict.fromkeys(
-        ('node: images', 'node: tracker', 'node: model'), DiagnosticStatus.OK
+        ('node: images', 'node: tracker', 'node: positions', 'node: model'), DiagnosticStatus.OK
     )
+
+
+@pytest.mark.parametrize(('depth_images', 'level'), [(0, DiagnosticStatus.OK), (5, DiagnosticStatus.WARN)])
+def test_missing_depth_is_no_fault_but_depth_that_cannot_be_used_is(depth_images, level):
+    health = replace(WELL, depth_images=depth_images, positions=Positions(problem='no transform'))
+    assert levels(health)['node: positions'] == level
+    status = to_status(health, Time())
+    assert (status.ready, status.position_reason) == (True, 'no transform')
+
+
+def test_an_object_without_a_position_is_named():
+    positions = Positions('eye', {'cup': Position(problem='3 depth pixels on it, 20 are needed')})
+    status = to_status(replace(WELL, positions=positions), Time())
+    assert status.position_reason == 'cup: 3 depth pixels on it, 20 are needed'
 
 
 @pytest.mark.parametrize(

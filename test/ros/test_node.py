@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,12 +18,15 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
 from std_srvs.srv import SetBool, Trigger
 
+from pixelrefer_core.errors import NoImageError, NotReadyError, UnknownObjectError
 from pixelrefer_core.types import NANOSECONDS
-from pixelrefer_ros import conversions, qos
+from pixelrefer_ros import qos
 from pixelrefer_ros.client import PixelReferClient, make_prompt
+from pixelrefer_ros.image_messages import from_label_image, to_image
 from pixelrefer_ros.msg import GenerationOptions, NodeStatus, ObjectAnswer, ObjectPromptArray, ResultCode
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.srv import AddObjects, AskObjects, DescribeObject, GetObjects, PredictEvent, RemoveObjects
+from pixelrefer_ros.stamps import to_duration, to_ns, to_time
 
 from .conftest import wait_for
 from .staging import HEIGHT, START_NS, WIDTH, Caller, Camera, scene
@@ -140,6 +145,13 @@ def test_removing_is_all_or_nothing(camera, cup, call):
     assert removed.removed_object_ids == ['cup']
 
 
+def test_an_object_that_is_named_twice_is_meant_once(camera, cup, call):
+    found = call(GetObjects, 'get_objects', object_ids=['cup', 'cup'], include_masks=True)
+    assert [mask.object_id for mask in found.masks] == ['cup']
+    removed = call(RemoveObjects, 'remove_objects', object_ids=['cup', 'cup'])
+    assert (removed.error_code, removed.removed_object_ids) == (ResultCode.NONE, ['cup'])
+
+
 def test_adding_is_all_or_nothing(camera, cup, call):
     refused = add(call, make_prompt('good', box=(0, 0, 20, 20)), make_prompt('bad', box=(0, 0, 0, 0)))
     assert refused.error_code == ResultCode.EMPTY_PROMPT
@@ -156,7 +168,7 @@ def test_the_label_image_numbers_the_objects_as_the_list_does(graph, camera, cup
     header = camera.shoot()
     labels = wait_for(lambda: next((m for m in seen if m.header == header), None))
     item = camera.updates[-1].objects[0]
-    values = conversions.from_label_image(labels)
+    values = from_label_image(labels)
     assert np.count_nonzero(values == item.label_value) == item.mask_area
 
 
@@ -166,9 +178,9 @@ def test_the_label_image_numbers_the_objects_as_the_list_does(graph, camera, cup
 def test_a_description_names_the_frames_it_rests_on(camera, cup, call):
     camera.shoot(25)
     answer = call(DescribeObject, 'describe_object', object_id='cup').answer
-    stamps = [conversions.to_ns(stamp) for stamp in answer.frame_stamps]
-    assert stamps == [conversions.to_ns(cup.stamp) + k * NANOSECONDS for k in range(3)]
-    assert conversions.to_ns(answer.header.stamp) == stamps[-1]
+    stamps = [to_ns(stamp) for stamp in answer.frame_stamps]
+    assert stamps == [to_ns(cup.stamp) + k * NANOSECONDS for k in range(3)]
+    assert to_ns(answer.header.stamp) == stamps[-1]
     assert answer.header.frame_id == 'eye'
     assert answer.kind == ObjectAnswer.KIND_CAPTION
     assert answer.question == 'Please describe in detail the marked object in the video.'
@@ -200,10 +212,10 @@ def test_the_same_question_gets_the_same_answer(camera, cup, call):
 
 
 def test_a_prediction_expires_at_the_end_of_its_horizon(camera, cup, call):
-    horizon = conversions.to_duration(1.5)
+    horizon = to_duration(1.5)
     answer = call(PredictEvent, 'predict_event', object_ids=['cup'], horizon=horizon).answer
     assert answer.kind == ObjectAnswer.KIND_PREDICTION
-    assert conversions.to_ns(answer.expires) == conversions.to_ns(answer.header.stamp) + 1_500_000_000
+    assert to_ns(answer.expires) == to_ns(answer.header.stamp) + 1_500_000_000
 
 
 def test_a_region_can_be_described_once_without_being_tracked(camera, cup, call):
@@ -216,7 +228,7 @@ def test_a_region_can_be_described_once_without_being_tracked(camera, cup, call)
 def test_only_frames_inside_the_requested_window_are_used(camera, cup, call):
     camera.shoot(25)
     request = AskObjects.Request(object_ids=['cup'], question='What?')
-    request.window.start = conversions.to_time(conversions.to_ns(cup.stamp) + 1)
+    request.window.start = to_time(to_ns(cup.stamp) + 1)
     answer = call(
         AskObjects, 'ask_objects', object_ids=['cup'], question='What?', window=request.window
     ).answer
@@ -327,6 +339,17 @@ FAULTS = {
         AddObjects, 'add_objects', lambda: {'prompts': [make_prompt('x', mask=np.ones((9, 9)))]},
         'MASK_SIZE_MISMATCH', '9 x 9 pixels, the image 160 x 120',
     ),
+    'a mask that is cut off': (
+        AddObjects, 'add_objects', lambda: {'prompts': [make_prompt_of_a_torn_mask()]}, 'INVALID_IMAGE', 'needs 19200',
+    ),
+    'a mask and a box at once': (
+        AddObjects, 'add_objects', lambda: {'prompts': [make_prompt('x', box=(1, 1, 9, 9), mask=np.ones((9, 9)))]},
+        'INVALID_PROMPT', 'none of KIND_BOX',
+    ),
+    'a horizon of a lifetime': (
+        PredictEvent, 'predict_event', lambda: {'object_ids': ['cup'], 'horizon': to_duration(2e9)},
+        'INVALID_REQUEST', 'the horizon must lie in',
+    ),
     'no prompt': (AddObjects, 'add_objects', dict, 'INVALID_REQUEST', 'no prompt was given'),
     'a text prompt': (
         DescribeObject, 'describe_object', lambda: {'prompt': make_text_prompt()}, 'UNSUPPORTED', 'needs a detector',
@@ -342,7 +365,7 @@ FAULTS = {
     'no objects': (AskObjects, 'ask_objects', lambda: {'question': 'What?'}, 'INVALID_REQUEST', 'no object is named'),
     'an image that is not held': (
         AddObjects, 'add_objects',
-        lambda: {'header': Header(stamp=conversions.to_time(5)), 'prompts': [make_prompt('x', box=(1, 1, 9, 9))]},
+        lambda: {'header': Header(stamp=to_time(5)), 'prompts': [make_prompt('x', box=(1, 1, 9, 9))]},
         'STALE_IMAGE', 'no image of 0.000 s is held',
     ),
     'too many objects': (
@@ -363,6 +386,12 @@ FAULTS = {
 def make_text_prompt():
     prompt = make_prompt()
     prompt.kind, prompt.text = prompt.KIND_TEXT, 'the red cup'
+    return prompt
+
+
+def make_prompt_of_a_torn_mask():
+    prompt = make_prompt('x', mask=np.ones((HEIGHT, WIDTH)))
+    prompt.mask.data = prompt.mask.data[:-1]
     return prompt
 
 
@@ -388,7 +417,7 @@ def test_a_fault_gets_its_own_code_and_a_sentence(camera, cup, call, fault):
 
 def test_an_answer_past_its_deadline_is_a_timeout(camera, cup, call):
     response = call(
-        AskObjects, 'ask_objects', object_ids=['cup'], question='What?', timeout=conversions.to_duration(1e-6)
+        AskObjects, 'ask_objects', object_ids=['cup'], question='What?', timeout=to_duration(1e-6)
     )
     assert response.error_code == ResultCode.TIMEOUT
 
@@ -400,8 +429,8 @@ def test_images_that_cannot_be_read_are_skipped_and_the_node_goes_on(camera, cup
 
 
 def test_an_image_of_another_size_starts_over_and_says_so(camera, cup, call):
-    stamp = conversions.to_time(START_NS + camera.step * NANOSECONDS // 10)
-    small = conversions.to_image(scene(0)[:60, :80], Header(stamp=stamp), 'rgb8')
+    stamp = to_time(START_NS + camera.step * NANOSECONDS // 10)
+    small = to_image(scene(0)[:60, :80], Header(stamp=stamp), 'rgb8')
     camera.publisher.publish(small)
     wait_for(lambda: camera.updates[-1].image_width == 80)
     assert not camera.updates[-1].objects
@@ -477,6 +506,60 @@ def test_the_life_cycle_can_be_walked_through_and_back(camera, cup, call):
     assert call(GetObjects, 'get_objects').error_code == ResultCode.NONE
 
 
+def test_a_transition_that_is_not_possible_is_refused_and_changes_nothing(camera, cup, call):
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_CLEANUP, 200):
+        done = call(ChangeState, 'pixelrefer_node/change_state', transition=Transition(id=transition))
+        assert not done.success
+    assert call(GetState, 'pixelrefer_node/get_state').current_state.id == State.PRIMARY_STATE_ACTIVE
+    assert call(GetObjects, 'get_objects').error_code == ResultCode.NONE
+
+
+@pytest.mark.parametrize(
+    ('data', 'method', 'state'), [(False, '_close_tap', 'deactivating'), (True, '_open_tap', 'activating')]
+)
+def test_enabling_in_the_middle_of_a_transition_is_refused_in_words(
+    camera, cup, call, node, monkeypatch, data, method, state
+):
+    assert call(SetBool, 'pixelrefer_node/enable', data=not data).success
+    begun, may_end, whole = threading.Event(), threading.Event(), getattr(node, method)
+
+    def slow():
+        begun.set()
+        assert may_end.wait(60.0)
+        whole()
+
+    monkeypatch.setattr(node, method, slow)
+    enabled = []
+    thread = threading.Thread(
+        target=lambda: enabled.append(call(SetBool, 'pixelrefer_node/enable', data=data))
+    )
+    thread.start()
+    try:
+        assert begun.wait(60.0)
+        for wanted in (False, True):
+            refused = call(SetBool, 'pixelrefer_node/enable', data=wanted)
+            assert not refused.success
+            assert refused.message.startswith(f'NOT_READY: the node is {state}')
+    finally:
+        may_end.set()
+        thread.join(60.0)
+    assert enabled[0].success
+    assert call(SetBool, 'pixelrefer_node/enable', data=data).message.startswith('already')
+    assert call(SetBool, 'pixelrefer_node/enable', data=True).success
+
+
+def test_enabling_a_node_that_is_not_configured_says_what_to_do(graph, call):
+    elsewhere = graph.add(
+        partial(PixelReferNode, cli_args=['--ros-args', '-r', '__node:=unconfigured']), autostart=False
+    )
+    try:
+        refused = call(SetBool, 'unconfigured/enable', data=True)
+        assert not refused.success
+        assert refused.message == 'NOT_READY: the node is unconfigured: configure it first'
+    finally:
+        graph.remove(elsewhere)
+
+
 def test_a_model_that_cannot_be_loaded_fails_configure_with_the_reason(graph, call):
     broken = graph.add(PixelReferNode, model__path='/no/such/checkpoint', autostart=False)
     try:
@@ -487,13 +570,15 @@ def test_a_model_that_cannot_be_loaded_fails_configure_with_the_reason(graph, ca
         graph.remove(broken)
 
 
-def test_the_client_turns_error_codes_into_exceptions(graph, camera, cup):
-    from pixelrefer_core.errors import NoImageError, UnknownObjectError
-
+def test_the_client_turns_error_codes_into_exceptions(graph, camera, cup, call):
     client = PixelReferClient(node=graph.node('robot'))
     assert client.describe('cup').text
     with pytest.raises(UnknownObjectError, match="no object 'ghost'"):
         client.describe('ghost')
     client.reset()
+    assert call(SetBool, 'pixelrefer_node/enable', data=False).success
+    with pytest.raises(NotReadyError, match=r'^the node is inactive'):
+        client.reset()
+    assert call(SetBool, 'pixelrefer_node/enable', data=True).success
     with pytest.raises(NoImageError):
         client.get_objects()

@@ -11,9 +11,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from pixelrefer_core.types import NANOSECONDS
-from pixelrefer_ros import conversions, qos
+from pixelrefer_ros import qos
+from pixelrefer_ros.image_messages import to_image
 from pixelrefer_ros.msg import NodeStatus, TrackedObjectArray
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
+from pixelrefer_ros.stamps import to_time
 
 from .conftest import Graph, wait_for
 
@@ -58,7 +60,7 @@ class Bench:
 
         def attempt():
             self.stamp += 1
-            publisher.publish(make(Header(stamp=conversions.to_time(self.stamp))))
+            publisher.publish(make(Header(stamp=to_time(self.stamp))))
             return self.tracked
 
         self.tracked.clear()
@@ -86,7 +88,7 @@ def test_every_encoding_and_padded_rows_are_tracked(bench):
     bench = bench()
     publisher = bench.publisher(Image, 'image', 'reliable')
     for encoding, pixels in PIXELS.items():
-        bench.arrives(publisher, lambda header, p=pixels, e=encoding: conversions.to_image(p, header, e))
+        bench.arrives(publisher, lambda header, p=pixels, e=encoding: to_image(p, header, e))
     padded = np.zeros((48, 200), np.uint8)
     padded[:, :192] = PICTURE.reshape(48, 192)
     bench.arrives(
@@ -105,7 +107,7 @@ def test_matching_reliabilities_carry_images(bench, subscriber, publisher):
     bench = bench(image__reliability=subscriber)
     bench.arrives(
         bench.publisher(Image, 'image', publisher),
-        lambda header: conversions.to_image(PICTURE, header, 'rgb8'),
+        lambda header: to_image(PICTURE, header, 'rgb8'),
     )
 
 
@@ -136,11 +138,11 @@ def test_receiving_an_image_of_720p_takes_less_than_a_millisecond(bench, encodin
     def make(header):
         if encoding == 'jpeg':
             return CompressedImage(header=header, format='jpeg', data=jpeg)
-        return conversions.to_image(picture[..., 0] if encoding == 'mono8' else picture, header, encoding)
+        return to_image(picture[..., 0] if encoding == 'mono8' else picture, header, encoding)
 
     taken = []
     for second in range(1, 31):
-        message = make(Header(stamp=conversions.to_time(second * NANOSECONDS)))
+        message = make(Header(stamp=to_time(second * NANOSECONDS)))
         start_s = time.thread_time()  # of this thread alone, so that a busy machine changes nothing
         bench.node._on_image(message)
         taken.append(time.thread_time() - start_s)

@@ -9,8 +9,10 @@ from std_msgs.msg import Header
 
 from pixelrefer_core.types import Frame, ObjectState, TrackedObject
 from pixelrefer_ros import conversions, qos
+from pixelrefer_ros.image_messages import to_frame, to_image
 from pixelrefer_ros.msg import ObjectAnswer, TrackedObjectArray
 from pixelrefer_ros.overlay_node import OverlayNode
+from pixelrefer_ros.stamps import to_time
 
 from .conftest import wait_for
 
@@ -36,9 +38,9 @@ class Scene:
         mask[50:90, 60:100] = True
         item = TrackedObject('cup', '', ObjectState.TRACKED, 1.0, mask, (60, 50, 100, 90), 1600, 1, 1)
         frame = Frame(np.full((HEIGHT, WIDTH, 3), 128, np.uint8), stamp_ns, 'eye')
-        header = Header(stamp=conversions.to_time(stamp_ns), frame_id='eye')
+        header = Header(stamp=to_time(stamp_ns), frame_id='eye')
         messages = {
-            'image': (self.image, conversions.to_image(frame.image, header, 'rgb8')),
+            'image': (self.image, to_image(frame.image, header, 'rgb8')),
             'labels': (self.labels, conversions.to_label_image(frame, [item])),
             'objects': (self.objects, conversions.to_tracked_objects(frame, [item])),
         }
@@ -55,13 +57,13 @@ def scene(graph):
 def test_nothing_is_subscribed_until_somebody_looks(scene):
     assert not scene.overlay._inputs
     scene.watch()
-    assert scene.overlay._inputs
+    wait_for(lambda: scene.overlay._inputs)
 
 
 def test_a_mask_is_drawn_where_it_belongs_with_the_stamp_of_its_image(scene):
     scene.shoot(7)
     message = wait_for(lambda: next((m for m in scene.seen if m.header.stamp.nanosec == 7), None))
-    picture = conversions.to_frame(message).image
+    picture = to_frame(message).image
     assert message.header.frame_id == 'eye'
     inside = picture[65:75, 75:85].reshape(-1, 3).mean(axis=0)
     assert np.abs(inside - 128).max() > 20

@@ -6,7 +6,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from pixelrefer_core.errors import SettingError
-from pixelrefer_core.settings import Settings, describe, to_flat
+from pixelrefer_core.setting import describe, to_flat
+from pixelrefer_core.settings import Settings
 from pixelrefer_ros.parameters import NodeParameters
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from rosgraph_msgs.msg import Clock
 
-from pixelrefer_ros import conversions, qos
+from pixelrefer_ros import qos
 from pixelrefer_ros.client import PixelReferClient
 from pixelrefer_ros.msg import GenerationOptions, NodeStatus
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
+from pixelrefer_ros.stamps import to_time
 
 from ..core.paced_model import PacedModel
 from .conftest import wait_for
@@ -45,7 +46,7 @@ def test_the_heart_beats_and_goals_are_answered_whatever_the_clock_does(graph, s
     robot.add_object('cup', box=(20, 40, 40, 40))
     clock = graph.node('clock').create_publisher(Clock, '/clock', 10)
     for second in (0, 100, 5):
-        clock.publish(Clock(clock=conversions.to_time(second * 1_000_000_000)))
+        clock.publish(Clock(clock=to_time(second * 1_000_000_000)))
         if second:
             wait_for(lambda s=second: status[-1].header.stamp.sec == s)
         beats(status)

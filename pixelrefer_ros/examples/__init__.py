@@ -1,0 +1,1 @@
+"""Programs of robots that use answers, to be copied and changed."""
