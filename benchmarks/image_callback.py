@@ -21,7 +21,7 @@ from std_msgs.msg import Header
 from pixelrefer_core.cli.rows import print_rows
 from pixelrefer_core.measuring import load_average
 from pixelrefer_core.types import Prompt
-from pixelrefer_ros.conversions import to_image
+from pixelrefer_ros.image_messages import to_image
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
 
 HEIGHT, WIDTH = 720, 1280

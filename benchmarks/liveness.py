@@ -24,7 +24,7 @@ from pixelrefer_core.clip import open_clip
 from pixelrefer_core.measuring import load_average
 from pixelrefer_ros import qos
 from pixelrefer_ros.client import PixelReferClient
-from pixelrefer_ros.conversions import to_image
+from pixelrefer_ros.image_messages import to_image
 from pixelrefer_ros.msg import GenerationOptions, TrackedObjectArray
 
 CLIP = Path(__file__).resolve().parents[1] / 'config' / 'demo_clip'
