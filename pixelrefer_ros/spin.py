@@ -18,6 +18,7 @@ from rclpy.executors import (
     SingleThreadedExecutor,
 )
 from rclpy.node import Node
+from rclpy.signals import uninstall_signal_handlers
 
 from pixelrefer_core.errors import PixelReferError, SettingError
 from pixelrefer_ros.free_memory import GIVE_BACK_EVERY_S, give_back_memory, share_heaps
@@ -50,6 +51,8 @@ def run(make_node: Callable[[], Node], args: Sequence[str] | None = None, *, thr
     try:
         spin(executor)
     finally:
+        # Joins the thread of rclpy that heard the signal: it may still be waking guards that are destroyed below.
+        uninstall_signal_handlers()
         node.close()
         executor.shutdown(timeout_sec=2.0)
         node.destroy_node()
