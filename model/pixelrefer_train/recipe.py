@@ -104,7 +104,7 @@ class ValidationRecipe:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All of it. ``precision``: ``auto`` (bf16 autocast on GPUs that have it), ``float32`` or ``bfloat16``.
+    """All of it. ``precision``: ``auto`` (bfloat16 autocast where it is the faster), ``float32``, ``bfloat16``.
 
     ``workers``: processes that load data; 0 = in the training process. ``checkpoint_minutes``: how much a
     power cut may cost. ``log_steps``: steps between two lines of progress. ``feature_cache_mb``: memory, megabytes,

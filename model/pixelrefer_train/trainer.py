@@ -12,7 +12,6 @@ from typing import Any
 import torch
 
 from pixelrefer_core.checkpoint import load_model
-from pixelrefer_core.device import choose_dtype
 from pixelrefer_core.errors import ModelError
 from pixelrefer_core.pixelrefer import PixelRefer
 
@@ -22,6 +21,7 @@ from .feature_cache import FeatureCache
 from .learner import Learner, PreparedBatch
 from .optimisation import make_optimizer, rate_factor, set_rates
 from .parallel import Processes
+from .precision import choose_precision
 from .recipe import Recipe, StageRecipe
 from .reports import Meter, progress_line, validation_lines
 from .run_folder import Progress, RunFolder
@@ -105,12 +105,9 @@ class _Run:
             self.learner.cache = FeatureCache(self.model.visual_model, limit_mb)
 
     def autocast(self) -> torch.autocast:
-        precision, device = self.recipe.precision, self.processes.device
-        if precision == 'auto':
-            # Autocast pays on GPUs; on CPUs it is slower than float32.
-            is_bf16 = device.type == 'cuda' and choose_dtype('auto', device) == torch.bfloat16
-            precision = 'bfloat16' if is_bf16 else 'float32'
-        return torch.autocast(device.type, torch.bfloat16, enabled=precision == 'bfloat16')
+        device = self.processes.device
+        enabled = choose_precision(self.recipe.precision, device) == torch.bfloat16
+        return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
     def validate(self) -> None:
         """Score the questions held back, report, and keep the model if it is the best so far."""

@@ -26,6 +26,7 @@ stage = {'name': 'one', 'data': [discs], 'steps': 3, 'batch': int(sys.argv[3]), 
 rates = {'language': 3e-3, 'projector': 0, 'vision': 0, 'objects': 3e-3}
 train(parse_recipe({
     'model': {'start': sys.argv[1]}, 'output': sys.argv[2], 'device': 'cpu', 'log_steps': 1,
+    'precision': 'float32',
     'stages': [stage | {'learning_rates': rates}],
     'validation': {'data': [discs], 'samples': 2, 'steps': 2},
 }))
