@@ -13,7 +13,7 @@ from pixelrefer_ros import qos
 from pixelrefer_ros.client import PixelReferClient
 from pixelrefer_ros.msg import ObjectAnswer
 
-from ..ros.conftest import wait_for
+from ..ros.waiting import wait_for
 from .conftest import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]  # a busy machine

@@ -29,7 +29,7 @@ from pixelrefer_ros.client import PixelReferClient
 from pixelrefer_ros.msg import GenerationOptions, ResultCode
 from pixelrefer_ros.srv import GetObjects
 
-from ..ros.conftest import wait_for
+from ..ros.waiting import wait_for
 from .conftest import DEMO_CLIP, ROOT, Processes
 from .tidy_node import GIVEN_BACK
 

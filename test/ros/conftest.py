@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -21,15 +20,7 @@ else:
 
     from pixelrefer_ros.spin import spin
 
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 60.0) -> object:
-    """Return the first true value of a condition; fail after ``timeout_s``."""
-    deadline_s = time.monotonic() + timeout_s
-    while time.monotonic() < deadline_s:
-        if value := condition():
-            return value
-        threading.Event().wait(0.01)
-    raise AssertionError(f'not within {timeout_s:g} s: {condition}')
+    from .staging import Caller, Camera
 
 
 class Graph:
@@ -81,3 +72,17 @@ def graph() -> Iterator[Graph]:
     graph = Graph()
     yield graph
     graph.close()
+
+
+@pytest.fixture(scope='module')
+def call(graph: Graph) -> Caller:
+    """Calls services and waits for their responses."""
+    return Caller(graph)
+
+
+@pytest.fixture(scope='module')
+def camera(graph: Graph, node: Node) -> Camera:
+    """A camera of which the module's node has tracked one image."""
+    camera = Camera(graph)
+    camera.shoot()
+    return camera

@@ -7,7 +7,7 @@ import copy
 from visualization_msgs.msg import InteractiveMarker, InteractiveMarkerFeedback, InteractiveMarkerUpdate
 from visualization_msgs.srv import GetInteractiveMarkers
 
-from .conftest import wait_for
+from .waiting import wait_for
 
 NAMESPACE = 'object_menus'
 

@@ -26,7 +26,7 @@ from pixelrefer_ros.image_messages import to_camera_info, to_image
 from pixelrefer_ros.msg import TrackedObjectArray
 from pixelrefer_ros.stamps import to_time
 
-from .conftest import wait_for
+from .waiting import wait_for
 
 HEIGHT, WIDTH = 120, 160
 START_NS = 100 * NANOSECONDS

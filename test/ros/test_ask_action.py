@@ -34,8 +34,8 @@ from pixelrefer_ros.srv import AddObjects, AskObjects, GetObjects
 from pixelrefer_ros.stamps import to_duration, to_ns, to_seconds, to_time
 
 from ..core.paced_model import PacedModel
-from .conftest import wait_for
-from .staging import PATIENCE_S, START_NS, Caller, Camera, SentGoal, action_client, engines_with
+from .staging import PATIENCE_S, START_NS, SentGoal, action_client, engines_with
+from .waiting import wait_for
 
 
 class Goal(SentGoal):
@@ -80,18 +80,6 @@ def node(graph, model):
             publish__feedback_rate_hz=20.0,
             publish__status_rate_hz=20.0,
         )
-
-
-@pytest.fixture(scope='module')
-def call(graph):
-    return Caller(graph)
-
-
-@pytest.fixture(scope='module')
-def camera(graph, node):
-    camera = Camera(graph)
-    camera.shoot()
-    return camera
 
 
 @pytest.fixture(scope='module')

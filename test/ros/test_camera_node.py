@@ -19,7 +19,7 @@ from pixelrefer_ros.camera_node import CameraNode
 from pixelrefer_ros.image_messages import to_depth, to_frame, to_intrinsics
 from pixelrefer_ros.stamps import to_ns
 
-from .conftest import wait_for
+from .waiting import wait_for
 
 LENS = Intrinsics(32, 24, 40.0, 41.0, 15.5, 11.5)
 

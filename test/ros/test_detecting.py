@@ -30,8 +30,8 @@ from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.srv import AddObjects, DescribeObject, GetObjects
 from pixelrefer_ros.stamps import to_time
 
-from .conftest import wait_for
-from .staging import Caller, wait_until_active
+from .staging import wait_until_active
+from .waiting import wait_for
 
 CLIP = Path(__file__).resolve().parents[2] / 'config' / 'demo_tabletop'
 NODE = {
@@ -82,11 +82,6 @@ class Stage:
 @pytest.fixture(scope='module')
 def node(graph):
     return graph.add(PixelReferNode, **NODE)
-
-
-@pytest.fixture(scope='module')
-def call(graph):
-    return Caller(graph)
 
 
 @pytest.fixture(scope='module')

@@ -26,9 +26,9 @@ from pixelrefer_ros.msg import ObjectAnswer, ObjectPromptArray
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.srv import AddObjects, AskObjects, DescribeObject, GetObjects, PredictEvent, RemoveObjects
 
-from .conftest import wait_for
 from .random_messages import messages, spoiled
 from .staging import HEIGHT, PATIENCE_S, WIDTH, Camera, SentGoal
+from .waiting import wait_for
 
 BOX = make_prompt('new', box=(20, 40, 40, 40))
 POINTS = make_prompt('new', points=[(40, 60), (5, 5)], point_labels=[True, False])

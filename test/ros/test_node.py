@@ -28,8 +28,8 @@ from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.srv import AddObjects, AskObjects, DescribeObject, GetObjects, PredictEvent, RemoveObjects
 from pixelrefer_ros.stamps import to_duration, to_ns, to_time
 
-from .conftest import wait_for
-from .staging import HEIGHT, START_NS, WIDTH, Caller, Camera, scene
+from .staging import HEIGHT, START_NS, WIDTH, scene
+from .waiting import wait_for
 
 PARAMETERS = {
     'generation__max_new_tokens': 8,
@@ -41,20 +41,8 @@ PARAMETERS = {
 
 
 @pytest.fixture(scope='module')
-def call(graph):
-    return Caller(graph)
-
-
-@pytest.fixture(scope='module')
 def node(graph):
     return graph.add(PixelReferNode, **PARAMETERS)
-
-
-@pytest.fixture(scope='module')
-def camera(graph, node):
-    camera = Camera(graph)
-    camera.shoot()
-    return camera
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from pixelrefer_ros.msg import NodeStatus, TrackedObjectArray
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.stamps import to_time
 
-from .conftest import Graph, wait_for
+from .conftest import Graph
+from .waiting import wait_for
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 PIXELS = {

@@ -25,17 +25,12 @@ from pixelrefer_ros.overlay_node import OverlayNode
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.srv import AddObjects, AskObjects, GetObjects
 
-from .conftest import wait_for
 from .rviz_client import RvizClient
-from .staging import HEIGHT, SQUARE_M, WIDTH, Caller, Camera, DepthCamera
+from .staging import HEIGHT, SQUARE_M, WIDTH, Camera, DepthCamera
+from .waiting import wait_for
 
 CONFIG = Path(__file__).resolve().parents[2] / 'config'
 MENU = ['Describe', 'What is it doing?', 'What will happen next?', 'Stop tracking']
-
-
-@pytest.fixture(scope='module')
-def call(graph):
-    return Caller(graph)
 
 
 @pytest.fixture(scope='module')

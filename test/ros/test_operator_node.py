@@ -22,9 +22,8 @@ from pixelrefer_ros.operator_node import OperatorNode
 from pixelrefer_ros.srv import AskObjects
 from pixelrefer_ros.stamps import to_time
 
-from .conftest import wait_for
 from .rviz_client import RvizClient
-from .staging import Caller
+from .waiting import wait_for
 
 SIZE_M = 0.1
 
@@ -66,11 +65,6 @@ class Stage:
 @pytest.fixture(scope='module')
 def stage(graph):
     return Stage(graph)
-
-
-@pytest.fixture(scope='module')
-def call(graph):
-    return Caller(graph)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pixelrefer_ros.msg import ObjectAnswer, TrackedObjectArray
 from pixelrefer_ros.overlay_node import OverlayNode
 from pixelrefer_ros.stamps import to_time
 
-from .conftest import wait_for
+from .waiting import wait_for
 
 HEIGHT, WIDTH = 120, 160
 

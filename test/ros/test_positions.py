@@ -23,13 +23,8 @@ from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.srv import AddObjects, AskObjects, GetObjects, RemoveObjects
 from pixelrefer_ros.stamps import to_time
 
-from .conftest import wait_for
-from .staging import HEIGHT, SQUARE_M, START_NS, WIDTH, Caller, Camera, DepthCamera
-
-
-@pytest.fixture(scope='module')
-def call(graph):
-    return Caller(graph)
+from .staging import HEIGHT, SQUARE_M, START_NS, WIDTH, Camera, DepthCamera
+from .waiting import wait_for
 
 
 @pytest.fixture(scope='module')

@@ -18,8 +18,8 @@ from pixelrefer_ros.examples.put_away import main as put_away_program
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
 
 from ..core.verdict_model import VerdictModel
-from .conftest import wait_for
-from .staging import Camera, engines_with
+from .staging import engines_with
+from .waiting import wait_for
 
 
 class Foreteller(VerdictModel):
@@ -77,13 +77,6 @@ def node(graph, model):
 @pytest.fixture(scope='module')
 def client(graph, node):
     return PixelReferClient(node=graph.node('robot'))
-
-
-@pytest.fixture(scope='module')
-def camera(graph, node):
-    camera = Camera(graph)
-    camera.shoot()
-    return camera
 
 
 @pytest.fixture

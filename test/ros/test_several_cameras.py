@@ -15,7 +15,7 @@ from pixelrefer_ros.msg import TrackedObjectArray
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.stamps import to_time
 
-from .conftest import wait_for
+from .waiting import wait_for
 
 SIDES = {'left': (48, 64), 'right': (60, 80)}
 WAIT_S = 120.0

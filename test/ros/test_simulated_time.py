@@ -12,8 +12,8 @@ from pixelrefer_ros.pixelrefer_node import PixelReferNode
 from pixelrefer_ros.stamps import to_time
 
 from ..core.paced_model import PacedModel
-from .conftest import wait_for
 from .staging import Camera, engines_with
+from .waiting import wait_for
 
 
 @pytest.fixture(scope='module')

@@ -18,7 +18,7 @@ from pixelrefer_ros.overlay_node import OverlayNode
 from pixelrefer_ros.pixelrefer_node import PixelReferNode
 
 from ..e2e.conftest import DEMO_CLIP, ROOT
-from .conftest import wait_for
+from .waiting import wait_for
 
 POLICY = ROOT / 'config' / 'sros2' / 'policy.xml'
 CLIP = ROOT / 'config' / 'demo_tabletop'

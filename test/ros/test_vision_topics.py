@@ -14,8 +14,8 @@ from pixelrefer_ros.srv import AddObjects, GetObjects
 from pixelrefer_ros.vision_messages import find_vision_msgs
 from pixelrefer_ros.vision_topics import VisionTopics
 
-from .conftest import wait_for
-from .staging import Caller, Camera, wait_until_active
+from .staging import Camera, wait_until_active
+from .waiting import wait_for
 
 NODE = {
     'model__path': 'random-nano',
@@ -63,11 +63,6 @@ def messages():
             'the conversions were, on messages played by stand-ins'
         )
     return messages
-
-
-@pytest.fixture(scope='module')
-def call(graph):
-    return Caller(graph)
 
 
 @pytest.fixture(scope='module')

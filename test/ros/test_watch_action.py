@@ -22,8 +22,8 @@ from pixelrefer_ros.stamps import to_duration, to_seconds
 from pixelrefer_ros.watch_cli import main as watch_program
 
 from ..core.verdict_model import VerdictModel
-from .conftest import wait_for
-from .staging import PATIENCE_S, Caller, Camera, SentGoal, action_client, engines_with
+from .staging import PATIENCE_S, SentGoal, action_client, engines_with
+from .waiting import wait_for
 
 MOST = 50
 RATE_HZ = 20.0
@@ -63,18 +63,6 @@ def node(graph, model):
             watches__share=1.0,
             watches__turn_s=10.0,
         )
-
-
-@pytest.fixture(scope='module')
-def call(graph):
-    return Caller(graph)
-
-
-@pytest.fixture(scope='module')
-def camera(graph, node):
-    camera = Camera(graph)
-    camera.shoot()
-    return camera
 
 
 @pytest.fixture(scope='module')
