@@ -3,7 +3,8 @@
 Object tokens of a picture that was learnt well tell where they are to a pixel, but faintly: the way from frame to frame
 is thousands of times fainter than what the object is, and the first layer drowns it. So places are written into
 directions that the tokens do not use, loudly, which is linear and needs no new weights; and of each group of heads in
-the first layer one adds what it finds there and another takes it away. What they look at is learnt (:mod:`.travel`).
+the first layer one adds what it finds there and another takes it away. Those of the first group look at the right
+frames from the beginning (:mod:`.frame_heads`), the others learn to (:mod:`.travel`).
 ``N`` object-frames, ``D`` their tokens' size.
 """
 
@@ -20,6 +21,7 @@ from pixelrefer_core.errors import InvalidRequestError
 from pixelrefer_core.object_views import plan_views
 from pixelrefer_core.pixelrefer import PixelRefer
 
+from .frame_heads import write_frame_heads
 from .samples import Sample
 from .travel import middle
 
@@ -66,13 +68,15 @@ def write_places(model: PixelRefer, samples: Iterable[Sample], *, gain: float) -
 
     Raises :class:`InvalidRequestError` when the samples show too few objects, or groups of heads are too small.
     """
-    places = find_places(*_seen(model, samples))
+    tokens, middles = _seen(model, samples)
+    places = find_places(tokens.mean(dim=1), middles)
     axes, results = places.unused[:, :_AXES], places.unused[:, _AXES:]
     last: Any = model.visual_model.object_projector[-1]
     change = gain * axes @ places.readout.T
     last.bias += change @ (last.bias - places.mean)
     last.weight += change @ last.weight
     write_differences(model, axes, results)
+    write_frame_heads(model, (tokens + (tokens - places.mean) @ change.T).flatten(0, 1))
 
 
 @torch.no_grad()
@@ -100,8 +104,8 @@ def write_differences(model: PixelRefer, axes: torch.Tensor, results: torch.Tens
 
 
 def _seen(model: PixelRefer, samples: Iterable[Sample]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the mean token of each object-frame, (N, D), and the middle of its mask, (N, 2)."""
-    means, middles = [], []
+    """Return the tokens of each object-frame, (N, T, D), and the middle of its mask, (N, 2)."""
+    seen, middles = [], []
     for sample in samples:
         views = [view for own in sample.views() for view in own]
         plan = plan_views(views, model.config, model.compat)
@@ -110,8 +114,8 @@ def _seen(model: PixelRefer, samples: Iterable[Sample]) -> tuple[torch.Tensor, t
         for view, token in zip(views, tokens, strict=True):
             place = torch.from_numpy(middle(view.mask))
             if not math.isnan(float(place.sum())):
-                means.append(token.mean(dim=0))
+                seen.append(token)
                 middles.append(place)
-    if not means:
+    if not seen:
         raise InvalidRequestError('places: no objects are seen')
-    return torch.stack(means), torch.stack(middles).to(model.device)
+    return torch.stack(seen), torch.stack(middles).to(model.device)
