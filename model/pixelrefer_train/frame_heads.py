@@ -8,7 +8,7 @@ go on as they do. ``D`` the width of the model, ``E`` of a head.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -90,6 +90,28 @@ def write_frame_heads(model: PixelRefer, tokens: torch.Tensor) -> None:
         # What objects ask for by their content goes, and so does the bias, where the token is an object's.
         queries.copy_(queries @ others - torch.outer(bias, gate))
         queries[pairs] = torch.outer(torch.cat([cosines, -sines]), gate)
+
+
+def hold_frame_heads(model: PixelRefer) -> None:
+    """Keep training from changing where heads look that :func:`write_frame_heads` wrote; other models go on as before.
+
+    Left to answers alone, windows drift apart within minutes, long before answers have learnt to use them.
+    """
+    attention: Any = model.language_model.model.model.layers[0].self_attn
+    half = attention.head_dim // 2
+    pairs = [*range(_PAIRS), *range(half, half + _PAIRS)]
+    if attention.k_proj.weight[pairs].any():
+        return
+    queries = [head * 2 * half + pair for head in range(attention.num_key_value_groups) for pair in pairs]
+    for projection, rows in ((attention.q_proj, queries), (attention.k_proj, pairs)):
+        for parameter in projection.parameters():
+            parameter.requires_grad_(True)  # a hook needs it; what is trained is decided later
+            parameter.register_hook(_without(rows))
+
+
+def _without(rows: Sequence[int]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return what takes the gradient of these rows away."""
+    return lambda gradient: gradient.index_fill(0, torch.tensor(rows, device=gradient.device), 0.0)
 
 
 def _say_nothing(projection: Any, begin: int, pairs: Sequence[int]) -> None:

@@ -28,6 +28,7 @@ from .meaning import Meaning
 from .options import Options
 from .packed_attention import use_packed_attention
 from .packing import Branch, Integers, PackedBatch, PackedSample, join, pack
+from .recall import Recall
 from .samples import Sample, Turn, check_sample
 from .travel import NO_VIEW, UNKNOWN, Travel, number_views, ways_of
 
@@ -105,7 +106,13 @@ class Learner(nn.Module):
         use_packed_attention(model.language_model.model)
 
     def guide(
-        self, *, binding: float = 0.0, meaning: float = 0.0, options: float = 0.0, travel: float = 0.0
+        self,
+        *,
+        binding: float = 0.0,
+        meaning: float = 0.0,
+        options: float = 0.0,
+        travel: float = 0.0,
+        recall: float = 0.0,
     ) -> None:
         """Add so much of what these guides ask for to the loss in training.
 
@@ -118,6 +125,7 @@ class Learner(nn.Module):
             (meaning, Meaning),
             (options, Options),
             (travel, Travel),
+            (recall, Recall),
         )
         self._guides = [(weight, kind(self.model)) for weight, kind in wanted if weight]
 

@@ -68,9 +68,9 @@ class StageRecipe:
 
     ``batch``: samples in one pass (of each process), ``accumulate``: passes in one step of the optimiser.
     ``warmup``: share of the stage. ``beta2``: of Adam; 0.95 follows faster, which suits training from scratch.
-    ``clip``: largest norm of the gradient, 0 = unbounded. ``binding``, ``meaning``, ``options`` and ``travel``:
-    weights of :mod:`~.binding`, :mod:`~.meaning`, :mod:`~.options` and :mod:`~.travel` beside the answers, for a
-    language model from scratch.
+    ``clip``: largest norm of the gradient, 0 = unbounded. ``binding``, ``meaning``, ``options``, ``travel``
+    and ``recall``: weights of :mod:`~.binding`, :mod:`~.meaning`, :mod:`~.options`, :mod:`~.travel` and
+    :mod:`~.recall` beside the answers, for a language model from scratch.
     """
 
     name: str
@@ -89,6 +89,7 @@ class StageRecipe:
     meaning: float = 0.0
     options: float = 0.0
     travel: float = 0.0
+    recall: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ def _check_stage(stage: StageRecipe) -> None:
     if not 0.0 < stage.beta2 < 1.0:
         _refuse(f'{where}: beta2 must lie between 0 and 1, got {stage.beta2}')
     rates = stage.learning_rates
-    guides = (stage.binding, stage.meaning, stage.options, stage.travel)
+    guides = (stage.binding, stage.meaning, stage.options, stage.travel, stage.recall)
     if (
         min(
             rates.language,
@@ -177,8 +178,8 @@ def _check_stage(stage: StageRecipe) -> None:
         < 0
     ):
         _refuse(
-            f'{where}: learning rates, weight_decay, clip, binding, meaning, options and travel must '
-            'not be negative'
+            f'{where}: learning rates, weight_decay, clip, binding, meaning, options, travel and '
+            'recall must not be negative'
         )
 
 

@@ -18,6 +18,7 @@ from pixelrefer_core.pixelrefer import PixelRefer
 from .batches import load_batches, numbers, open_sources, order
 from .curves import draw_curves
 from .feature_cache import FeatureCache
+from .frame_heads import hold_frame_heads
 from .learner import Learner, PreparedBatch
 from .optimisation import make_optimizer, rate_factor, set_rates
 from .parallel import Processes
@@ -80,6 +81,7 @@ class _Run:
             if self.is_first:
                 self.folder.write_recipe(self.recipe)
         model.train()
+        hold_frame_heads(model)
         if self.recipe.gradient_checkpointing:
             model.language_model.model.gradient_checkpointing_enable({'use_reentrant': False})
         return model
@@ -170,7 +172,11 @@ class _Stage:
         self.owner, self.recipe, self.progress = run, recipe, run.progress
         run.cache_features(is_frozen=recipe.learning_rates.vision == 0)
         run.learner.guide(
-            binding=recipe.binding, meaning=recipe.meaning, options=recipe.options, travel=recipe.travel
+            binding=recipe.binding,
+            meaning=recipe.meaning,
+            options=recipe.options,
+            travel=recipe.travel,
+            recall=recipe.recall,
         )
         self.optimizer = make_optimizer(run.model, recipe.learning_rates, recipe.weight_decay, recipe.beta2)
         # What was saved at the end of a stage is the optimiser of that stage; the next begins with a new one.

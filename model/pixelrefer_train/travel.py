@@ -95,17 +95,14 @@ class Travel:
         return self.telling(rows, embeds) + self.finding(rows)
 
     def telling(self, rows: PackedBatch, embeds: torch.Tensor) -> torch.Tensor:
-        """Return the mean over ways of that over their tokens."""
-        known = (rows.ways != UNKNOWN) & _is_last(rows)
+        """Return the mean over tokens, in which each way counts as the root of how often it occurs."""
+        known = (rows.ways != UNKNOWN) & is_last(rows)
         ways = rows.ways[known]
         if not len(ways):
             return embeds.new_zeros(())
         hidden = self._norm(self._hidden[_LAYER][rows.places[known]])
         scores = _SCALE * (hidden @ self._table.weight[self._words].T).float()
-        # Most objects stand still most of the time.
-        counts = torch.bincount(ways, minlength=len(WAYS))
-        losses = functional.cross_entropy(scores, ways, reduction='none') / counts[ways]
-        return losses.sum() / (counts > 0).sum()
+        return functional.cross_entropy(scores, ways, weight=weigh_ways(ways).to(scores))
 
     def finding(self, rows: PackedBatch) -> torch.Tensor:
         """Return how far attention is from the mean over a frame: KL divergence, mean over tokens and heads.
@@ -114,11 +111,11 @@ class Travel:
         questions, so each token sees what precedes it.
         """
         losses = []
-        samples, is_last = rows.samples[rows.places], _is_last(rows)
+        samples, ends = rows.samples[rows.places], is_last(rows)
         for sample in samples.unique():
             own = samples == sample
             places, views = rows.places[own], rows.views[own]
-            sources, of = places[is_last[own]], views[is_last[own]]
+            sources, of = places[ends[own]], views[ends[own]]
             begin = int(torch.searchsorted(rows.samples, sample))
             seen = torch.arange(begin, int(places[-1]) + 1, device=places.device)  # (K)
             key_views = torch.full_like(seen, NO_VIEW).index_copy(0, places - begin, views)
@@ -142,7 +139,15 @@ class Travel:
         self._finding.close()
 
 
-def _is_last(rows: PackedBatch) -> torch.Tensor:
+def weigh_ways(ways: torch.Tensor) -> torch.Tensor:
+    """Return weights (5) of ways that are inverse to the roots of how often they occur.
+
+    Most objects stand still most of the time; but were all ways alike, rest would hardly ever be said.
+    """
+    return torch.bincount(ways, minlength=len(WAYS)).clamp(min=1).float().rsqrt()
+
+
+def is_last(rows: PackedBatch) -> torch.Tensor:
     """Return which placeholders are the last ones of an object's frame, which have seen all of it."""
     following = functional.pad(rows.views[1:], (0, 1), value=NO_VIEW)
     return (rows.views != NO_VIEW) & (following != rows.views)

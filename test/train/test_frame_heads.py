@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pixelrefer_core.pixelrefer import PixelRefer
-from pixelrefer_train.frame_heads import fit_window
+from pixelrefer_train.frame_heads import fit_window, hold_frame_heads
 from pixelrefer_train.guide import Compared
 from pixelrefer_train.learner import Learner, prepare
 from pixelrefer_train.nano import nano_config, new_model
@@ -60,13 +60,42 @@ def looks(model: PixelRefer, *, head: int, frame: int) -> torch.Tensor:
     return shares[places].sum(dim=1)
 
 
+def a_new_model() -> PixelRefer:
+    tokenizer = train_tokenizer(['The disc is red.'] * 8, 500)
+    return new_model(nano_config(len(tokenizer)), tokenizer, seed=2, device=torch.device('cpu'), name='nano')
+
+
 def test_in_a_new_model_one_head_looks_at_the_frame_before_and_another_at_its_own():
     torch.set_num_threads(1)
-    tokenizer = train_tokenizer(['The disc is red.'] * 8, 500)
-    model = new_model(nano_config(len(tokenizer)), tokenizer, seed=2, device=torch.device('cpu'), name='nano')
+    model = a_new_model()
     before = looks(model, head=0, frame=2)
     assert before[1] < 0.6
     discs = Discs(150, frames=4)
     write_places(model, (discs.sample(number, 0) for number in range(150)), gain=1.0)
+    assert looks(model, head=0, frame=2)[1] > 0.9
+    assert looks(model, head=1, frame=2)[2] > 0.9
+
+
+def changed(model: PixelRefer) -> torch.Tensor:
+    """Return which of the numbers of the first layer's queries and keys a step of training changes."""
+    attention = model.language_model.model.model.layers[0].self_attn
+    parts = [attention.q_proj.weight, attention.q_proj.bias, attention.k_proj.weight, attention.k_proj.bias]
+    before = [part.detach().clone() for part in parts]
+    optimizer = torch.optim.Adam(parts, lr=0.01)
+    Learner(model)(prepare([disc_sample(903, frames=4)], model.config, model.compat)).loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return torch.cat([(old != new).flatten() for old, new in zip(before, parts, strict=True)])
+
+
+def test_training_changes_all_of_attention_but_the_windows_that_are_held():
+    torch.set_num_threads(1)
+    model = a_new_model()
+    hold_frame_heads(model)
+    assert changed(model).float().mean() > 0.95  # nothing is held where nothing was written
+    discs = Discs(150, frames=4)
+    write_places(model, (discs.sample(number, 0) for number in range(150)), gain=1.0)
+    hold_frame_heads(model)
+    assert 0.5 < changed(model).float().mean() < 0.9
     assert looks(model, head=0, frame=2)[1] > 0.9
     assert looks(model, head=1, frame=2)[2] > 0.9

@@ -32,6 +32,25 @@ _CLOSES = (
     ' What do you think?',
     ' I need to know.',
 )
+# Ways to ask whether something is so; each stands for any other.
+_WHETHER = (
+    'Tell me whether ',
+    'Say whether ',
+    'I want to know whether ',
+    'Do you know whether ',
+    'Can you see whether ',
+    'Find out whether ',
+    'Let me know whether ',
+)
+_THAT = (
+    'Is it true that ',
+    'Is it right that ',
+    'Do you think that ',
+    'Do you believe that ',
+    'Could it be that ',
+    'Am I right that ',
+    'Is it so that ',
+)
 _OPENED, _CLOSED = 0.25, 0.15
 # Of the words of a question, apart from objects and values: left out; another in its place; another before it.
 _LEFT_OUT, _REPLACED, _ADDED = 0.07, 0.12, 0.06
@@ -45,6 +64,7 @@ _LONGEST = 3  # syllables
 
 def vary(pattern: str, rng: np.random.Generator) -> str:
     """Return other words for a phrasing; its placeholders, negations and the punctuation at its end remain."""
+    pattern = _ask_otherwise(pattern, rng)
     end = pattern[-1]
     words = []
     for word in pattern[:-1].split(' '):
@@ -61,6 +81,14 @@ def vary(pattern: str, rng: np.random.Generator) -> str:
     opening = str(rng.choice(_OPENINGS)) if rng.random() < _OPENED else ''
     close = str(rng.choice(_CLOSES)) if rng.random() < _CLOSED else ''
     return f'{opening}{" ".join(words)}{end}{close}'
+
+
+def _ask_otherwise(pattern: str, rng: np.random.Generator) -> str:
+    for ways in (_WHETHER, _THAT):
+        if pattern.startswith(ways):
+            way = next(way for way in ways if pattern.startswith(way))
+            return str(rng.choice(ways)) + pattern.removeprefix(way)
+    return pattern
 
 
 def _unheard(rng: np.random.Generator) -> str:
