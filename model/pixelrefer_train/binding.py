@@ -2,9 +2,9 @@
 
 "What colour is <object1>?" takes two steps of attention: the tokens of each object must come to know whose they are,
 and the name in the question must find them. Answers alone teach neither for a long time, as one is of no use without
-the other. So both are asked for: after the first layer each object token for the name it belongs to, after the second
-each name in a question for the content of its object, among all objects of the batch. ``T`` tokens of a batch, ``D``
-their width, ``O`` objects.
+the other. So both are asked for: after the first layer each object token for the name it belongs to, and again after
+the second, which would write over what later layers look for; after the second each name in a question for the content
+of its object, among all objects of the batch. ``T`` tokens of a batch, ``D`` their width, ``O`` objects.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .guide import Watched
 from .packing import PackedBatch
 from .tokenizer import OBJECT_NAMES
 
-_OWNER_LAYER, _CONTENT_LAYER = 0, 1
+_OWNER_LAYERS, _CONTENT_LAYER = (0, 1), 1
 # What scores are multiplied by: those of names are products of small embeddings, those of contents are cosines.
 _OWNER_SCALE, _CONTENT_SCALE = 5.0, 10.0
 
@@ -71,7 +71,7 @@ class Binding:
             raise InvalidRequestError(
                 f'binding needs a tokenizer in which {OBJECT_NAMES[0]} is one token: that of a nano model'
             )
-        self._hidden = Watched(model, [_OWNER_LAYER, _CONTENT_LAYER])
+        self._hidden = Watched(model, {*_OWNER_LAYERS, _CONTENT_LAYER})
         self._table: nn.Embedding = model.language_model.model.get_input_embeddings()
         self._norm, self._region_id = model.language_model.model.model.norm, model.region_id
         self._ids = torch.tensor(ids, device=model.device)
@@ -85,11 +85,14 @@ class Binding:
         names = find_names(rows, self._ids, self._region_id)
         if not names.tokens.any():
             return embeds.new_zeros(())
-        owners = self._norm(self._hidden[_OWNER_LAYER][names.tokens]) @ self._table.weight[self._ids].T
-        loss = functional.cross_entropy(_OWNER_SCALE * owners.float(), names.numbers)
+        loss = torch.stack([self._owning(names, layer) for layer in _OWNER_LAYERS]).mean()
         if names.asked.any():
             loss = loss + functional.cross_entropy(self._contents(names, embeds), names.wanted)
         return loss
+
+    def _owning(self, names: Names, layer: int) -> torch.Tensor:
+        owners = self._norm(self._hidden[layer][names.tokens]) @ self._table.weight[self._ids].T
+        return functional.cross_entropy(_OWNER_SCALE * owners.float(), names.numbers)
 
     def _contents(self, names: Names, embeds: torch.Tensor) -> torch.Tensor:
         """Return how much what was added to each name asked about is like each object: (names, O)."""

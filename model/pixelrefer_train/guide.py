@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any, Protocol
 
 import torch
@@ -31,7 +31,7 @@ class Guide(Protocol):
 class Watched:
     """What some layers of a language model put out, by their numbers, each (T, D)."""
 
-    def __init__(self, model: PixelRefer, layers: Sequence[int]) -> None:
+    def __init__(self, model: PixelRefer, layers: Collection[int]) -> None:
         """Raises :class:`InvalidRequestError` when the model has fewer layers."""
         decoder: Any = model.language_model.model.model
         if max(layers) >= len(decoder.layers):
